@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which chips there are, and opening one: linked-in ones first, then $SAMSVAR_PLUGIN_DIR, then <libdir>/samsvar/.
- * Never the current directory.
+ * Which chips there are, and opening one: linked-in ones first, then samsvar-chip-NAME.so in
+ * $SAMSVAR_PLUGIN_DIR, beside the program, and in ../lib/samsvar from there. Never the current directory.
  * Threads: sv_chips_list and sv_chip_open from one thread at a time; an opened chip by one thread at a time.
  */
 #ifndef SV_CHIP_REGISTRY_H
@@ -10,9 +10,11 @@
 #include "samsvar/chip.h"
 
 typedef struct sv_chip_entry {
-    const sv_chip *chip;
-    const char *path; /* of the plug-in; "" for a linked-in one */
-    const char *why;  /* why it cannot be used (wrong ABI, opset, no device), or NULL */
+    const sv_chip *chip; /* NULL: the file could not be loaded; members that an older plug-in lacks are NULL */
+    const char *path;    /* of the plug-in; "" for a linked-in one */
+    const char *why;     /* why it cannot be used (wrong ABI, opset, no device), or NULL */
+    const char *name;    /* the chip's name, or the file's NAME when chip is NULL */
+    uint32_t n_device;   /* 0 when it cannot be used */
 } sv_chip_entry;
 
 /* Every chip found, usable or not; *out is valid until the process ends. */

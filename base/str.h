@@ -54,7 +54,8 @@ const char *sv_str_quote(sv_str s);
 bool sv_str_u64(sv_str s, uint64_t *out);
 bool sv_str_i64(sv_str s, int64_t *out);
 bool sv_str_f64(sv_str s, double *out);
-/* The word of `words` (n) nearest to `word` by edit distance, or NULL when none is within 3. */
+/* The first word of `words` (n) nearest to `word` by edit distance, or NULL when none is within 3 or each would replace
+ * every letter. */
 const char *sv_str_nearest(const char *word, const char *const *words, size_t n);
 
 #endif

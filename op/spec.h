@@ -56,6 +56,9 @@ extern const sv_opspec *const sv_opspecs[SV_OP_COUNT];     /* op/table.c, from o
 #include "samsvar/ops.def"
 #undef SV_OP
 
+/* The mask of outputs that this call reads as well as writes: the op's `inout`, and bit 0 of a matmul that accumulates. */
+uint32_t sv_op_inout(sv_op op, const void *attr);
+
 /* Fills strides densely; 0 for a tensor without dimensions. */
 void sv_tensor_dense(sv_tensor *t);
 /* Bytes from the first item to behind the last one (dense or strided or an image); SV_E_LIMIT when it wraps 2^62. */

@@ -12,7 +12,10 @@ uint64_t sv_clock_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-double sv_clock_s(void) { return (double)sv_clock_ns() * 1e-9; }
+double sv_clock_s(void)
+{
+    return (double)sv_clock_ns() * 1e-9;
+}
 
 int64_t sv_clock_unix(void)
 {

@@ -72,7 +72,10 @@ static sv_err make_all(const char *path, mode_t mode)
     return e;
 }
 
-sv_err sv_file_mkdir(const char *path) { return make_all(path, 0777); }
+sv_err sv_file_mkdir(const char *path)
+{
+    return make_all(path, 0777);
+}
 
 sv_err sv_file_sync_dir(const char *path)
 {
@@ -137,9 +140,15 @@ static sv_err remove_at(int dir_fd, const char *name, const char *path, int dept
     return SV_OK;
 }
 
-sv_err sv_file_remove_tree(const char *path) { return remove_at(AT_FDCWD, path, path, 0); }
+sv_err sv_file_remove_tree(const char *path)
+{
+    return remove_at(AT_FDCWD, path, path, 0);
+}
 
-static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 sv_err sv_file_list(const char *path, sv_arena *a, char ***names, size_t *n)
 {
@@ -255,6 +264,7 @@ sv_err sv_file_cache_dir(sv_arena *a, char **out)
     else if (home && home[0] == '/')
         *out = sv_path_join(a, home, ".cache/samsvar");
     else
-        return sv_fail(SV_E_NOTFOUND, "cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path; set one of them");
+        return sv_fail(SV_E_NOTFOUND,
+                       "cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path; set one of them");
     return make_all(*out, 0700);
 }

@@ -47,7 +47,9 @@ sv_err sv_fail_in(sv_err code, const char *fmt, ...)
     if (n < 0)
         return code;
     size_t at = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    const char *joint = at == 0 || text[at - 1] == ' ' || text[at - 1] == '\n' ? "" : at && text[at - 1] == ':' ? " " : ": ";
+    const char *joint = at == 0 || text[at - 1] == ' ' || text[at - 1] == '\n' ? ""
+                        : at && text[at - 1] == ':'                            ? " "
+                                                                               : ": ";
     int m = snprintf(text + at, sizeof text - at, "%s%s", joint, kept);
     if (m < 0 || at + (size_t)m >= sizeof text)
         mark_cut(text);
@@ -55,7 +57,10 @@ sv_err sv_fail_in(sv_err code, const char *fmt, ...)
     return code;
 }
 
-const char *sv_err_text(void) { return kept; }
+const char *sv_err_text(void)
+{
+    return kept;
+}
 
 const char *sv_err_name(sv_err code)
 {

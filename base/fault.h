@@ -4,11 +4,12 @@
  * Threads: safe from any thread; sv_fault_set only while no other thread is in base/.
  *
  *     SAMSVAR_FAULT = RULE,RULE,...
- *     file.KIND[:nth=N][:err=NAME]   the N-th call fails (default 1, EIO); KIND is open read write fsync rename unlink mkdir
+ *     file.KIND[:nth=N][:err=NAME]   the N-th call fails (default 1, EIO)
  *     file.KIND:from=N[:err=NAME]    the N-th call and all later ones fail
  *     alloc[:nth=N]                  the N-th sv_mem_large fails with SV_E_NOMEM
- *     die:NAME[:nth=N]               the process ends with code 137, nothing flushed, at the N-th sv_fault_point(NAME)
+ *     die:NAME[:nth=N]               the process ends with code 137 at the N-th sv_fault_point(NAME)
  *
+ * KIND is open, read, write, fsync, rename, unlink or mkdir. A process that dies flushes nothing.
  * N counts from 1 per kind or name. A rule that cannot be read aborts: a test that fails nothing would prove nothing.
  */
 #ifndef SV_BASE_FAULT_H

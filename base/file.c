@@ -65,7 +65,8 @@ static sv_err read_all(int fd, const char *path, size_t first_cap, size_t max_by
             return SV_OK;
         *n += (size_t)got;
         if (*n > max_bytes)
-            return sv_fail(SV_E_LIMIT, "%s: longer than %zu bytes, the most that is read here; check that it is the right file",
+            return sv_fail(SV_E_LIMIT,
+                           "%s: longer than %zu bytes, the most that is read here; check that it is the right file",
                            path, max_bytes);
     }
 }
@@ -130,7 +131,8 @@ static sv_err open_temp(sv_file_out *f)
     f->temp = sv_mem_new(room);
     /* A name that exists is a leftover of a dead process with our number: the next one is free soon. */
     for (int tries = 0; tries < 1000; tries++) {
-        snprintf(f->temp, room, "%.*s.samsvar-%ld-%u.tmp", (int)n_dir, f->path, (long)getpid(), atomic_fetch_add(&counter, 1));
+        snprintf(f->temp, room, "%.*s.samsvar-%ld-%u.tmp", (int)n_dir, f->path, (long)getpid(),
+                 atomic_fetch_add(&counter, 1));
         f->fd = sv_io_open(AT_FDCWD, f->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
         if (f->fd >= 0)
             return SV_OK;
@@ -214,8 +216,9 @@ static sv_err out_sync(sv_file_out *f)
 
 sv_err sv_file_out_commit(sv_file_out *f)
 {
-    sv_err e = f->has_failed ? sv_fail(SV_E_IO, "%s: an earlier write failed, the old file stays; see the first error", f->path)
-                             : out_sync(f);
+    sv_err e = f->has_failed
+                   ? sv_fail(SV_E_IO, "%s: an earlier write failed, the old file stays; see the first error", f->path)
+                   : out_sync(f);
     if (e == SV_OK && f->temp && !sv_io_rename(f->temp, f->path))
         e = sv_io_fail(errno, f->path, "put the new file in its place");
     if (e != SV_OK) {
@@ -305,8 +308,9 @@ sv_err sv_file_log_sync(sv_file_log *f)
 sv_err sv_file_log_cut(sv_file_log *f, uint64_t bytes)
 {
     if (bytes > f->bytes)
-        return sv_fail(SV_E_FORMAT, "%s: has %llu bytes, at least %llu are expected; it was shortened from outside, bring it back "
-                                    "or start a new run",
+        return sv_fail(SV_E_FORMAT,
+                       "%s: has %llu bytes, at least %llu are expected; it was shortened from outside, bring it back "
+                       "or start a new run",
                        f->path, (unsigned long long)f->bytes, (unsigned long long)bytes);
     if (ftruncate(f->fd, (off_t)bytes) != 0)
         return sv_io_fail(errno, f->path, "shorten it");
@@ -314,7 +318,10 @@ sv_err sv_file_log_cut(sv_file_log *f, uint64_t bytes)
     return SV_OK;
 }
 
-uint64_t sv_file_log_bytes(const sv_file_log *f) { return f->bytes; }
+uint64_t sv_file_log_bytes(const sv_file_log *f)
+{
+    return f->bytes;
+}
 
 void sv_file_log_close(sv_file_log *f)
 {

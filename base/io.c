@@ -54,8 +54,8 @@ static int errno_of(const char *name)
 
 static bool is_call(const char *name)
 {
-    static const char *const calls[] = { "file.open",   "file.read",  "file.write", "file.fsync", "file.rename",
-                                         "file.unlink", "file.mkdir", "alloc" };
+    static const char *const calls[] = { "file.open",   "file.read",   "file.write", "file.fsync",
+                                         "file.rename", "file.unlink", "file.mkdir", "alloc" };
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         if (strcmp(calls[i], name) == 0)
             return true;
@@ -137,7 +137,10 @@ static int hit(const char *name, bool dies)
     return error;
 }
 
-int sv_fault_errno(const char *call) { return hit(call, false); }
+int sv_fault_errno(const char *call)
+{
+    return hit(call, false);
+}
 
 void sv_fault_point(const char *name)
 {
@@ -195,16 +198,25 @@ bool sv_io_write_all(int fd, const void *p, size_t n)
     return true;
 }
 
-bool sv_io_fsync(int fd) { return !is_faulty("file.fsync") && fsync(fd) == 0; }
+bool sv_io_fsync(int fd)
+{
+    return !is_faulty("file.fsync") && fsync(fd) == 0;
+}
 
-bool sv_io_rename(const char *from, const char *to) { return !is_faulty("file.rename") && rename(from, to) == 0; }
+bool sv_io_rename(const char *from, const char *to)
+{
+    return !is_faulty("file.rename") && rename(from, to) == 0;
+}
 
 bool sv_io_unlink(int dir_fd, const char *path, int flags)
 {
     return !is_faulty("file.unlink") && unlinkat(dir_fd, path, flags) == 0;
 }
 
-bool sv_io_mkdir(const char *path, mode_t mode) { return !is_faulty("file.mkdir") && mkdir(path, mode) == 0; }
+bool sv_io_mkdir(const char *path, mode_t mode)
+{
+    return !is_faulty("file.mkdir") && mkdir(path, mode) == 0;
+}
 
 static const char *next_step(int error)
 {
@@ -230,14 +242,18 @@ sv_err sv_io_fail(int error, const char *path, const char *what)
     switch (error) {
     case ENOSPC:
     case EDQUOT:
-        return sv_fail(SV_E_NOSPACE, "%s: cannot %s: the disk or the user's quota is full; free space there and run the same "
-                                     "line again", path, what);
+        return sv_fail(SV_E_NOSPACE,
+                       "%s: cannot %s: the disk or the user's quota is full; free space there and run the same "
+                       "line again",
+                       path, what);
     case ENOENT:
     case ENOTDIR:
         return sv_fail(SV_E_NOTFOUND, "%s: cannot %s: no such file or folder; check the path", path, what);
     case ENOMEM:
-        return sv_fail(SV_E_NOMEM, "%s: cannot %s: the system has no memory left for it; stop other programs", path, what);
+        return sv_fail(SV_E_NOMEM, "%s: cannot %s: the system has no memory left for it; stop other programs", path,
+                       what);
     default:
-        return sv_fail(SV_E_IO, "%s: cannot %s: %s; %s", path, what, strerror_r(error, buf, sizeof buf), next_step(error));
+        return sv_fail(SV_E_IO, "%s: cannot %s: %s; %s", path, what, strerror_r(error, buf, sizeof buf),
+                       next_step(error));
     }
 }

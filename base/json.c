@@ -60,8 +60,8 @@ sv_err sv_json_parse(sv_str text, const sv_json_limits *limits, const char *name
     if (!limits)
         limits = &sv_json_file_limits;
     if (text.n > limits->max_bytes)
-        return sv_fail(SV_E_LIMIT, "%s: %zu bytes of JSON, at most %zu are read; check that it is the right file", name, text.n,
-                       limits->max_bytes);
+        return sv_fail(SV_E_LIMIT, "%s: %zu bytes of JSON, at most %zu are read; check that it is the right file", name,
+                       text.n, limits->max_bytes);
     if (sv_str_starts(text, "\xef\xbb\xbf"))
         return sv_fail(SV_E_FORMAT, "%s:1:1: begins with a byte order mark; save it as UTF-8 without one", name);
     if (text.n && (memchr(text.p, 0, text.n)))
@@ -78,7 +78,8 @@ sv_err sv_json_parse(sv_str text, const sv_json_limits *limits, const char *name
         return SV_OK;
     }
     if (json_error_code(&e) == json_error_out_of_memory)
-        return sv_fail(SV_E_NOMEM, "%s: not enough memory to parse %zu bytes of JSON; stop other programs", name, text.n);
+        return sv_fail(SV_E_NOMEM, "%s: not enough memory to parse %zu bytes of JSON; stop other programs", name,
+                       text.n);
     return sv_fail(SV_E_FORMAT, "%s:%d:%d: %s; correct the JSON there", name, e.line < 1 ? 1 : e.line,
                    e.column < 1 ? 1 : e.column, sv_str_quote(sv_str_of(e.text)));
 }
@@ -147,13 +148,14 @@ static sv_err find(const json_t *obj, const char *key, bool need, const char *wh
 static sv_err take_u32(const json_t *v, const char *key, uint32_t min, uint32_t max, const char *where, uint32_t *out)
 {
     if (!json_is_integer(v) || json_integer_value(v) < (json_int_t)min || json_integer_value(v) > (json_int_t)max)
-        return sv_fail(SV_E_FORMAT, "%s: %s is %s, allowed are whole numbers from %u to %u; correct the file", where, key,
-                       describe(v), min, max);
+        return sv_fail(SV_E_FORMAT, "%s: %s is %s, allowed are whole numbers from %u to %u; correct the file", where,
+                       key, describe(v), min, max);
     *out = (uint32_t)json_integer_value(v);
     return SV_OK;
 }
 
-sv_err sv_json_u32(const json_t *obj, const char *key, uint32_t min, uint32_t max, uint32_t dflt, const char *where, uint32_t *out)
+sv_err sv_json_u32(const json_t *obj, const char *key, uint32_t min, uint32_t max, uint32_t dflt, const char *where,
+                   uint32_t *out)
 {
     const json_t *v;
     *out = dflt;
@@ -161,7 +163,8 @@ sv_err sv_json_u32(const json_t *obj, const char *key, uint32_t min, uint32_t ma
     return v ? take_u32(v, key, min, max, where, out) : SV_OK;
 }
 
-sv_err sv_json_need_u32(const json_t *obj, const char *key, uint32_t min, uint32_t max, const char *where, uint32_t *out)
+sv_err sv_json_need_u32(const json_t *obj, const char *key, uint32_t min, uint32_t max, const char *where,
+                        uint32_t *out)
 {
     const json_t *v;
     *out = min;
@@ -179,7 +182,8 @@ static sv_err take_f64(const json_t *v, const char *key, double min, double max,
     return SV_OK;
 }
 
-sv_err sv_json_f64(const json_t *obj, const char *key, double min, double max, double dflt, const char *where, double *out)
+sv_err sv_json_f64(const json_t *obj, const char *key, double min, double max, double dflt, const char *where,
+                   double *out)
 {
     const json_t *v;
     *out = dflt;
@@ -203,7 +207,8 @@ sv_err sv_json_bool(const json_t *obj, const char *key, bool dflt, const char *w
     if (!v)
         return SV_OK;
     if (!json_is_boolean(v))
-        return sv_fail(SV_E_FORMAT, "%s: %s is %s, allowed are true and false; correct the file", where, key, describe(v));
+        return sv_fail(SV_E_FORMAT, "%s: %s is %s, allowed are true and false; correct the file", where, key,
+                       describe(v));
     *out = json_is_true(v);
     return SV_OK;
 }

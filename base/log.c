@@ -22,7 +22,8 @@ void sv_log_set(sv_log_level max_level, bool json)
     atomic_store(&log_json, json);
 }
 
-/* The text without control characters and broken UTF-8: a name from a file must not steer a terminal or start a line. */
+/* The text without control characters and broken UTF-8: a name from a file must not steer a terminal or start a line.
+ */
 static void add_plain(sv_bytes *b, sv_str text)
 {
     for (size_t i = 0, used; i < text.n; i += used) {

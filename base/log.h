@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Logging to stderr, one line each: SV_LOG_INFO, "train", "resumed from step %u". Prompts and answers never above trace.
+ * Logging to stderr, one line each: SV_LOG_INFO, "train", "resumed from step %u". Prompts and answers: trace only.
  * Threads: safe from any thread.
  */
 #ifndef SV_BASE_LOG_H

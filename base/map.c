@@ -23,7 +23,10 @@ struct sv_map {
     sv_arena *keys;
 };
 
-static inline uint64_t rotl(uint64_t v, int by) { return v << by | v >> (64 - by); }
+static inline uint64_t rotl(uint64_t v, int by)
+{
+    return v << by | v >> (64 - by);
+}
 
 static inline void sip_round(uint64_t v[4])
 {
@@ -147,4 +150,7 @@ bool sv_map_get(const sv_map *m, sv_str key, uint32_t *out)
     return true;
 }
 
-size_t sv_map_count(const sv_map *m) { return m->n; }
+size_t sv_map_count(const sv_map *m)
+{
+    return m->n;
+}

@@ -27,8 +27,10 @@ static const size_t huge_page = (size_t)2 << 20, huge_from = (size_t)4 << 20;
 
 static _Noreturn void no_memory(size_t bytes)
 {
-    fprintf(stderr, "samsvar: out of memory: a small block of %zu bytes could not be had; stop other programs or use a "
-                    "smaller model, context or batch\n", bytes);
+    fprintf(stderr,
+            "samsvar: out of memory: a small block of %zu bytes could not be had; stop other programs or use a "
+            "smaller model, context or batch\n",
+            bytes);
     abort();
 }
 
@@ -60,7 +62,10 @@ char *sv_mem_text(const char *text)
     return p;
 }
 
-void sv_mem_free(void *p) { free(p); }
+void sv_mem_free(void *p)
+{
+    free(p);
+}
 
 size_t sv_mem_mul_or_die(size_t a, size_t b)
 {
@@ -111,8 +116,9 @@ sv_err sv_mem_large(size_t bytes, const char *what, void **out)
                                  n >= huge_from ? (n + huge_page - 1) / huge_page * huge_page : n);
     }
     if (!*out)
-        return sv_fail(SV_E_NOMEM, "%s: needs %zu bytes (%.1f MiB), the system does not give them; use a smaller model, "
-                                   "context or batch, or stop other programs",
+        return sv_fail(SV_E_NOMEM,
+                       "%s: needs %zu bytes (%.1f MiB), the system does not give them; use a smaller model, "
+                       "context or batch, or stop other programs",
                        what, bytes, (double)bytes / 1048576.0);
     return SV_OK;
 }
@@ -233,11 +239,15 @@ char *sv_arena_textn(sv_arena *a, const char *text, size_t n)
     return p;
 }
 
-char *sv_arena_text(sv_arena *a, const char *text) { return sv_arena_textn(a, text, strlen(text)); }
+char *sv_arena_text(sv_arena *a, const char *text)
+{
+    return sv_arena_textn(a, text, strlen(text));
+}
 
 char *sv_arena_printf(sv_arena *a, const char *fmt, ...)
 {
     va_list ap, again;
+    SV_ASSERT(fmt);
     va_start(ap, fmt);
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);

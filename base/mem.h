@@ -26,10 +26,10 @@ void sv_mem_large_free(void *p, size_t bytes);
 /* An arena: many small blocks with one end. */
 typedef struct sv_arena sv_arena;
 sv_arena *sv_arena_make(void);
-void sv_arena_drop(sv_arena *a);                      /* runs deferred calls in reverse, then frees; NULL is fine */
-void sv_arena_reset(sv_arena *a);                     /* as drop and make, but keeps the memory */
-void *sv_arena_new(sv_arena *a, size_t bytes);        /* zeroed, 16-byte aligned; never NULL */
-char *sv_arena_text(sv_arena *a, const char *text);   /* a copy of a string */
+void sv_arena_drop(sv_arena *a);                    /* runs deferred calls in reverse, then frees; NULL is fine */
+void sv_arena_reset(sv_arena *a);                   /* as drop and make, but keeps the memory */
+void *sv_arena_new(sv_arena *a, size_t bytes);      /* zeroed, 16-byte aligned; never NULL */
+char *sv_arena_text(sv_arena *a, const char *text); /* a copy of a string */
 char *sv_arena_textn(sv_arena *a, const char *text, size_t n); /* a copy of n bytes, NUL added */
 char *sv_arena_printf(sv_arena *a, const char *fmt, ...) SV_PRINTF(2, 3);
 void sv_arena_defer(sv_arena *a, void (*fn)(void *), void *arg);

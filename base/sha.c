@@ -10,7 +10,10 @@
 #include "base/err.h"
 
 /* sv_sha is libcrypto's own state under our name: there is nothing to add to it. */
-static EVP_MD_CTX *ctx_of(sv_sha *s) { return (EVP_MD_CTX *)(void *)s; }
+static EVP_MD_CTX *ctx_of(sv_sha *s)
+{
+    return (EVP_MD_CTX *)(void *)s;
+}
 
 sv_sha *sv_sha_make(void)
 {
@@ -32,7 +35,10 @@ void sv_sha_end(sv_sha *s, uint8_t out[32])
     EVP_MD_CTX_free(ctx_of(s));
 }
 
-void sv_sha_drop(sv_sha *s) { EVP_MD_CTX_free(ctx_of(s)); }
+void sv_sha_drop(sv_sha *s)
+{
+    EVP_MD_CTX_free(ctx_of(s));
+}
 
 void sv_sha_of(const void *data, size_t n, uint8_t out[32])
 {

@@ -13,11 +13,20 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-sv_str sv_str_of(const char *text) { return text ? (sv_str){ text, strlen(text) } : (sv_str){ "", 0 }; }
+sv_str sv_str_of(const char *text)
+{
+    return text ? (sv_str){ text, strlen(text) } : (sv_str){ "", 0 };
+}
 
-bool sv_str_eq(sv_str a, sv_str b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
+bool sv_str_eq(sv_str a, sv_str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 
-bool sv_str_is(sv_str a, const char *text) { return sv_str_eq(a, sv_str_of(text)); }
+bool sv_str_is(sv_str a, const char *text)
+{
+    return sv_str_eq(a, sv_str_of(text));
+}
 
 bool sv_str_starts(sv_str a, const char *prefix)
 {
@@ -58,7 +67,10 @@ void sv_bytes_add(sv_bytes *b, const void *data, size_t n)
     b->p[b->n] = '\0';
 }
 
-void sv_bytes_text(sv_bytes *b, const char *text) { sv_bytes_add(b, text, strlen(text)); }
+void sv_bytes_text(sv_bytes *b, const char *text)
+{
+    sv_bytes_add(b, text, strlen(text));
+}
 
 void sv_bytes_char(sv_bytes *b, char c)
 {
@@ -71,6 +83,7 @@ void sv_bytes_char(sv_bytes *b, char c)
 void sv_bytes_printf(sv_bytes *b, const char *fmt, ...)
 {
     va_list ap, again;
+    SV_ASSERT(fmt);
     va_start(ap, fmt);
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);

@@ -33,15 +33,15 @@ void sv_bytes_add(sv_bytes *b, const void *data, size_t n);
 void sv_bytes_text(sv_bytes *b, const char *text);
 void sv_bytes_char(sv_bytes *b, char c);
 void sv_bytes_printf(sv_bytes *b, const char *fmt, ...) SV_PRINTF(2, 3);
-void sv_bytes_clear(sv_bytes *b);  /* n = 0, keeps the memory */
-void sv_bytes_done(sv_bytes *b);   /* frees */
+void sv_bytes_clear(sv_bytes *b); /* n = 0, keeps the memory */
+void sv_bytes_done(sv_bytes *b);  /* frees */
 
 /* UTF-8 as Unicode defines it: no surrogates, no overlong forms, at most U+10FFFF. */
 #define SV_UTF8_BAD 0xffffffffu
 /* Reads one code point at s[0..n); sets *used (1..4). Invalid: SV_UTF8_BAD, *used = length of the maximal invalid part
  * (Unicode 3.9, at least 1). n must be > 0. */
 uint32_t sv_utf8_next(const char *s, size_t n, size_t *used);
-size_t sv_utf8_put(uint32_t cp, char out[4]);                  /* bytes written, 1..4 */
+size_t sv_utf8_put(uint32_t cp, char out[4]); /* bytes written, 1..4 */
 /* True when all of s is valid; else *at is the byte offset of the first fault. `at` may be NULL. */
 bool sv_utf8_valid(const char *s, size_t n, size_t *at);
 /* How many bytes at the end of s are an incomplete but so far valid character (0..3). A stream holds them back. */

@@ -44,8 +44,10 @@ sv_err sv_thread_start(const char *name, void (*fn)(void *), void *arg, sv_threa
         sv_mem_free(t);
         *out = NULL;
         char buf[128];
-        return sv_fail(SV_E_NOMEM, "thread %s: the system does not start it: %s; raise the limit of processes (ulimit -u) "
-                                   "or stop other programs", name, strerror_r(error, buf, sizeof buf));
+        return sv_fail(SV_E_NOMEM,
+                       "thread %s: the system does not start it: %s; raise the limit of processes (ulimit -u) "
+                       "or stop other programs",
+                       name, strerror_r(error, buf, sizeof buf));
     }
     *out = t;
     return SV_OK;

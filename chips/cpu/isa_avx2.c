@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kernels for AVX2 + FMA + F16C. Main tile 6 x 16: 12 sums, 2 weights, 1 broadcast of 16 registers.
+ */
+#if defined(__x86_64__)
+#include "chips/cpu/vec_avx2.h"
+
+#define SV_ISA_TABLE sv_cpu_avx2
+#define SV_ISA_NAME "avx2"
+#define SV_MR 6
+#define SV_NP 1
+#define SV_SUMS 12 /* most sums of a tile, in vectors */
+#define SV_MR_HALF 4
+#define SV_TILES(X) \
+    X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(3, 1) X(3, 2) X(4, 1) X(5, 1) X(6, 1)
+#define SV_TILES_HALF(X) X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(3, 1) X(3, 2) X(4, 1)
+
+#include "chips/cpu/isa.inc"
+#else
+typedef int sv_cpu_no_avx2;
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kernels for aarch64 NEON. Main tile 6 x 16: 24 sums, 4 weights, 1 broadcast of 32 registers.
+ */
+#if defined(__aarch64__)
+#include "chips/cpu/vec_neon.h"
+
+#define SV_ISA_TABLE sv_cpu_neon
+#define SV_ISA_NAME "neon"
+#define SV_MR 6
+#define SV_NP 1
+#define SV_SUMS 24 /* most sums of a tile, in vectors */
+#define SV_MR_HALF 4
+#define SV_TILES(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(3, 1) X(3, 2) X(4, 1) X(5, 1) X(6, 1)
+#define SV_TILES_HALF(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(3, 1) X(3, 2) X(4, 1)
+
+#include "chips/cpu/isa.inc"
+#else
+typedef int sv_cpu_no_neon;
+#endif

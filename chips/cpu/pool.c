@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The cpu chip's thread pool: static shares, workers spin about 20 us and then sleep on a futex.
+ * Threads: one caller at a time; the caller is share 0.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "chips/cpu/cpu.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define RELAX() _mm_pause()
+#elif defined(__aarch64__)
+#define RELAX() __asm__ volatile("isb" ::: "memory")
+#else
+#define RELAX() ((void)0)
+#endif
+
+#define SPIN_NS 20000 /* about ten times what it costs to wake a sleeping thread */
+
+struct sv_cpu_pool {
+    uint32_t n_thread, n_started;
+    uint32_t spin; /* rounds of RELAX before sleeping; 0 when there are more threads than cores */
+    pthread_t *thread;
+    sv_cpu_job job;
+    void *ctx;
+    bool stop;
+    _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t epoch; /* grows by one per job; workers wait for it */
+    _Atomic uint32_t sleeping;                          /* workers inside the futex */
+    _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t pending; /* shares not done yet; the caller waits for 0 */
+    _Atomic uint32_t caller_sleeps;
+    _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t arrived; /* at the barrier */
+    _Atomic uint32_t barrier_epoch;
+};
+
+typedef struct worker_arg {
+    sv_cpu_pool *pool;
+    uint32_t tid;
+} worker_arg;
+
+static void futex_wait(_Atomic uint32_t *at, uint32_t expected)
+{
+    syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *at, int n) { syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
+
+uint32_t sv_cpu_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return (uint32_t)CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+uint32_t sv_cpu_fp_enter(void)
+{
+#if defined(__x86_64__)
+    uint32_t now = _mm_getcsr(), want = now & ~0xe040u; /* RC = nearest, FTZ = 0, DAZ = 0 */
+    if (__builtin_expect(want != now, 0))
+        _mm_setcsr(want);
+    return now;
+#elif defined(__aarch64__)
+    uint64_t now, want;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(now));
+    want = now & ~(uint64_t)0x03c80000u; /* AHP, DN, FZ, RMode, FZ16 = 0 (DN: NaNs are compared canonically) */
+    want &= ~(uint64_t)0x07000000u;
+    if (want != now)
+        __asm__ volatile("msr fpcr, %0" ::"r"(want));
+    return (uint32_t)now;
+#else
+    return 0;
+#endif
+}
+
+void sv_cpu_fp_leave(uint32_t saved)
+{
+#if defined(__x86_64__)
+    if (__builtin_expect((saved & 0xe040u) != 0, 0))
+        _mm_setcsr(saved);
+#elif defined(__aarch64__)
+    if ((saved & 0x07c80000u) != 0) {
+        uint64_t v = saved;
+        __asm__ volatile("msr fpcr, %0" ::"r"(v));
+    }
+#else
+    (void)saved;
+#endif
+}
+
+/* Waits until *at differs from `old`; spins first, then sleeps and counts itself in *sleepers. */
+static void wait_change(_Atomic uint32_t *at, uint32_t old, uint32_t spin, _Atomic uint32_t *sleepers)
+{
+    for (uint32_t i = 0; i < spin; i++) {
+        if (atomic_load_explicit(at, memory_order_acquire) != old)
+            return;
+        RELAX();
+    }
+    atomic_fetch_add(sleepers, 1);
+    while (atomic_load(at) == old)
+        futex_wait(at, old);
+    atomic_fetch_sub(sleepers, 1);
+}
+
+static void *worker(void *p)
+{
+    worker_arg arg = *(worker_arg *)p;
+    free(p);
+    sv_cpu_pool *pool = arg.pool;
+    sv_cpu_fp_enter();
+    uint32_t seen = 0;
+    for (;;) {
+        wait_change(&pool->epoch, seen, pool->spin, &pool->sleeping);
+        seen++;
+        if (pool->stop)
+            return NULL;
+        pool->job(pool->ctx, arg.tid, pool->n_thread);
+        if (atomic_fetch_sub(&pool->pending, 1) == 1 && atomic_load(&pool->caller_sleeps))
+            futex_wake(&pool->pending, 1);
+    }
+}
+
+/* How many RELAX fit into the spinning time here. */
+static uint32_t spin_rounds(void)
+{
+    struct timespec a, b;
+    const uint32_t rounds = 2000;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    for (uint32_t i = 0; i < rounds; i++)
+        RELAX();
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    int64_t ns = (b.tv_sec - a.tv_sec) * 1000000000 + (b.tv_nsec - a.tv_nsec);
+    int64_t n = (int64_t)rounds * SPIN_NS / (ns > 0 ? ns : 1);
+    return n < 50 ? 50 : n > 20000 ? 20000 : (uint32_t)n;
+}
+
+sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread)
+{
+    sv_cpu_pool *p = NULL;
+    if (posix_memalign((void **)&p, SV_CPU_CACHE_LINE, sizeof *p) != 0)
+        return NULL;
+    *p = (sv_cpu_pool){ .n_thread = n_thread };
+    p->thread = calloc(n_thread, sizeof *p->thread);
+    if (p->thread == NULL) {
+        free(p);
+        return NULL;
+    }
+    p->spin = n_thread <= sv_cpu_cores() ? spin_rounds() : 0;
+    for (uint32_t i = 1; i < n_thread; i++) {
+        worker_arg *arg = malloc(sizeof *arg);
+        if (arg == NULL)
+            break;
+        *arg = (worker_arg){ p, i };
+        if (pthread_create(&p->thread[i], NULL, worker, arg) != 0) {
+            free(arg);
+            break;
+        }
+        p->n_started++;
+    }
+    if (p->n_started + 1 < n_thread) {
+        sv_cpu_pool_drop(p);
+        return NULL;
+    }
+    return p;
+}
+
+static void start_workers(sv_cpu_pool *p)
+{
+    atomic_fetch_add(&p->epoch, 1);
+    if (atomic_load(&p->sleeping))
+        futex_wake(&p->epoch, INT32_MAX);
+}
+
+void sv_cpu_pool_drop(sv_cpu_pool *p)
+{
+    if (p == NULL)
+        return;
+    p->stop = true;
+    start_workers(p);
+    for (uint32_t i = 1; i <= p->n_started; i++)
+        pthread_join(p->thread[i], NULL);
+    free(p->thread);
+    free(p);
+}
+
+void sv_cpu_pool_run(sv_cpu_pool *p, sv_cpu_job job, void *ctx)
+{
+    p->job = job;
+    p->ctx = ctx;
+    atomic_store_explicit(&p->pending, p->n_thread - 1, memory_order_relaxed);
+    start_workers(p);
+    job(ctx, 0, p->n_thread);
+    for (uint32_t i = 0; i < p->spin; i++) {
+        if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0)
+            return;
+        RELAX();
+    }
+    atomic_store(&p->caller_sleeps, 1);
+    for (uint32_t left; (left = atomic_load(&p->pending)) != 0;)
+        futex_wait(&p->pending, left);
+    atomic_store(&p->caller_sleeps, 0);
+}
+
+void sv_cpu_pool_barrier(sv_cpu_pool *p)
+{
+    uint32_t epoch = atomic_load_explicit(&p->barrier_epoch, memory_order_acquire);
+    if (atomic_fetch_add(&p->arrived, 1) + 1 == p->n_thread) {
+        atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&p->barrier_epoch, epoch + 1, memory_order_release);
+        return;
+    }
+    for (uint32_t i = 0; atomic_load_explicit(&p->barrier_epoch, memory_order_acquire) == epoch; i++) {
+        if (i < p->spin)
+            RELAX();
+        else
+            sched_yield();
+    }
+}

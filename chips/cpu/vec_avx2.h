@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Vector layer for AVX2 + FMA + F16C: eight lanes.
+ */
+#ifndef SV_CHIPS_CPU_VEC_AVX2_H
+#define SV_CHIPS_CPU_VEC_AVX2_H
+
+#include <immintrin.h>
+
+#define SV_W 8
+#define SV_HAS_SET1
+#define SV_HAS_EDGE
+#define SV_HAS_FMA
+#define SV_HAS_SQRT
+#define SV_HAS_SEL
+#define SV_HAS_WIDEN
+#define SV_HAS_DOT8
+#define v_set1(x) ((vf)_mm256_set1_ps(x))
+#define v_set1i(x) ((vi)_mm256_set1_epi32(x))
+#include "chips/cpu/vec.h"
+
+static const int32_t v_edge_table[16] = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0 };
+
+SV_INL __m256i v_edge(int n) { return _mm256_loadu_si256((const __m256i *)(v_edge_table + 8 - n)); }
+SV_INL vf v_loadn(const float *p, int n) { return (vf)_mm256_maskload_ps(p, v_edge(n)); }
+SV_INL void v_storen(float *p, vf v, int n) { _mm256_maskstore_ps(p, v_edge(n), (__m256)v); }
+SV_INL vf v_fma(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+SV_INL vf v_sqrt(vf a) { return (vf)_mm256_sqrt_ps((__m256)a); }
+SV_INL vf v_sel(vi mask, vf a, vf b) { return (vf)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask); }
+SV_INL vf v_f16(const uint16_t *p) { return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+
+SV_INL vf v_bf16(const uint16_t *p)
+{
+    return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
+}
+
+/* vpmaddubsw wants unsigned x signed: |w| and x with w's sign. 2 x 128 x 127 < 2^15; the other way round fails at -128. */
+typedef struct v_w8 {
+    __m256i w, abs;
+} v_w8;
+typedef __m256i v_acc8;
+typedef __m256i v_acc4;
+
+SV_INL v_w8 v_w8_load(const void *p)
+{
+    __m256i w = _mm256_loadu_si256((const __m256i *)p);
+    return (v_w8){ w, _mm256_abs_epi8(w) };
+}
+
+SV_INL v_acc8 v_dot8_start(int32_t sum_x)
+{
+    (void)sum_x;
+    return _mm256_setzero_si256();
+}
+
+SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x)
+{
+    __m256i pairs = _mm256_maddubs_epi16(w.abs, _mm256_sign_epi8((__m256i)x, w.w));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+SV_INL vi v_dot8_end(v_acc8 acc) { return (vi)acc; }
+/* Codes 0 .. 15: eight steps fit 16 bits, 15 x 127 x 2 x 8 = 30,480. */
+SV_INL v_acc4 v_dot4_start(void) { return _mm256_setzero_si256(); }
+
+SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x)
+{
+    return _mm256_add_epi16(acc, _mm256_maddubs_epi16((__m256i)w, (__m256i)x));
+}
+
+SV_INL vi v_dot4_end(v_acc4 acc) { return (vi)_mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
+
+#endif

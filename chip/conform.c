@@ -218,7 +218,7 @@ static sv_err fill_image(sv_tensor *image, sv_data_kind kind, const sv_data_key 
 static sv_err fill(sv_suite *s, const sv_trial *t, layout *l)
 {
     sv_buffer host = { s->before, s->bytes };
-    const sv_opspec *spec = sv_opspecs[t->op];
+    uint32_t inout = sv_op_inout(t->op, t->c->has_attr ? &t->c->attr : NULL);
     sv_data_key key = { s->opts->seed, (uint32_t)t->op << 16 | (t->index & 0xffffu), 0 };
     poison(s->before, l->total);
     bind(l, &host);
@@ -231,7 +231,7 @@ static sv_err fill(sv_suite *s, const sv_trial *t, layout *l)
     }
     for (uint32_t i = 0; i < l->n_out; i++) {
         key.operand = MAX_IN + i;
-        if (spec->inout >> i & 1u)
+        if (inout >> i & 1u)
             sv_data_fill(&l->out[i], t->kind, &key);
     }
     if (t->c->fill != NULL)

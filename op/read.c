@@ -5,14 +5,6 @@
 
 #include "num/image.h"
 
-void sv_read_items(sv_dtype dtype, const void *p, uint64_t n, float *out)
-{
-    const uint8_t *b = p;
-    uint32_t bytes = sv_dtype_block_bytes(dtype);
-    for (uint64_t i = 0; i < n; i++)
-        sv_dtype_dequant_block(dtype, b + i * bytes, out + i);
-}
-
 /* The file's block of (n, block kb), rebuilt from a packed layout. */
 static void unpack_block(const sv_tensor *t, uint32_t n, uint32_t kb, uint8_t *block)
 {
@@ -44,7 +36,12 @@ void sv_read_row(const sv_tensor *t, uint32_t n, float *out)
     const uint8_t *base = sv_tensor_host(t);
     if (t->image == SV_IMAGE_P16) {
         for (uint32_t k = 0; k < K; k++)
-            sv_dtype_dequant_block(t->dtype, base + sv_image_p16(n, k, K) * bytes, out + k);
+            out[k] = sv_load_float(t->dtype, base + sv_image_p16(n, k, K) * bytes);
+        return;
+    }
+    if (items == 1) {
+        for (uint32_t k = 0; k < K; k++)
+            out[k] = sv_load_float(t->dtype, base + (n * t->stride[0] + k) * bytes);
         return;
     }
     for (uint32_t k = 0; k < K; k += items) {

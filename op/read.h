@@ -27,12 +27,26 @@ static inline sv_rows sv_rows_of(const sv_tensor *t)
     return r;
 }
 
+/* One item of a float type: widened exactly, or rounded once. */
+static inline float sv_load_float(sv_dtype dtype, const uint8_t *p)
+{
+    if (dtype == SV_DT_F32)
+        return sv_f32_of_bits(sv_load_u32(p));
+    return dtype == SV_DT_BF16 ? sv_bf16_widen(sv_load_u16(p)) : sv_f16_widen(sv_load_u16(p));
+}
+
+static inline void sv_store_float(sv_dtype dtype, uint8_t *p, float v)
+{
+    if (dtype == SV_DT_F32)
+        sv_store_u32(p, sv_f32_bits(v));
+    else
+        sv_store_u16(p, dtype == SV_DT_BF16 ? sv_bf16_narrow(v) : sv_f16_narrow(v));
+}
+
 /* Row n of a 2-D tensor (float or block type, plain or packed), widened exactly: out [dim[1]]. */
 void sv_read_row(const sv_tensor *t, uint32_t n, float *out);
 /* All of a 2-D tensor, row by row: out [dim[0]][dim[1]]. */
 void sv_read_all(const sv_tensor *t, float *out);
-/* n items of a float type from p, widened. */
-void sv_read_items(sv_dtype dtype, const void *p, uint64_t n, float *out);
 
 /* Row n of a Q8_0, Q4_0 or Q4_1 weight: codes [K] (Q4_0: n - 8; Q4_1: n), scale and, for Q4_1, min [K/32]. */
 void sv_read_codes(const sv_tensor *t, uint32_t n, int8_t *code, float *scale, float *min);

@@ -11,7 +11,7 @@
 #include "samsvar/chip.h"
 
 /* Programs are built when a row first needs one. */
-typedef enum ocl_program { OCL_ELEM, OCL_NORM, OCL_MATMUL, OCL_BLOCK, OCL_ATTEND, OCL_MOVE, OCL_GRAD, OCL_PROGRAM_COUNT } ocl_program;
+typedef enum ocl_program { OCL_ELEM, OCL_NORM, OCL_MATMUL, OCL_BLOCK, OCL_ATTEND, OCL_MOVE, OCL_PROGRAM_COUNT } ocl_program;
 
 /*         name                program */
 #define OCL_KERNEL_LIST(X) \
@@ -20,6 +20,22 @@ typedef enum ocl_program { OCL_ELEM, OCL_NORM, OCL_MATMUL, OCL_BLOCK, OCL_ATTEND
     X(scale_f32, ELEM) \
     X(swiglu_f32, ELEM) \
     X(swiglu_grad_f32, ELEM) \
+    X(adamw, ELEM) \
+    X(rand_normal, ELEM) \
+    X(rmsnorm_f32, NORM) \
+    X(rmsnorm_bf16, NORM) \
+    X(rmsnorm_f16, NORM) \
+    X(rmsnorm_grad_f32, NORM) \
+    X(rmsnorm_grad_bf16, NORM) \
+    X(rmsnorm_grad_f16, NORM) \
+    X(rmsnorm_grad_gain, NORM) \
+    X(softmax_f32, NORM) \
+    X(sum_pieces, NORM) \
+    X(sumsq_pieces, NORM) \
+    X(halve_pieces, NORM) \
+    X(logprob, NORM) \
+    X(logprob_grad, NORM) \
+    X(argmax, NORM) \
     X(matmul_f32_1, MATMUL) \
     X(matmul_f32_2, MATMUL) \
     X(matmul_f32_6, MATMUL) \
@@ -38,7 +54,27 @@ typedef enum ocl_program { OCL_ELEM, OCL_NORM, OCL_MATMUL, OCL_BLOCK, OCL_ATTEND
     X(block_S4_4, BLOCK) \
     X(block_A4_1, BLOCK) \
     X(block_A4_4, BLOCK) \
-    X(quant_q8x, BLOCK)
+    X(quant_q8x, BLOCK) \
+    X(attend, ATTEND) \
+    X(kv_put, ATTEND) \
+    X(attend_delta, ATTEND) \
+    X(attend_grad_q, ATTEND) \
+    X(attend_grad_kv, ATTEND) \
+    X(rows_4, MOVE) \
+    X(rows_2, MOVE) \
+    X(copy_rows_4, MOVE) \
+    X(copy_rows_2, MOVE) \
+    X(fill_4, MOVE) \
+    X(embed_f32, MOVE) \
+    X(embed_bf16, MOVE) \
+    X(embed_f16, MOVE) \
+    X(embed_q8_0, MOVE) \
+    X(embed_grad, MOVE) \
+    X(rope_f32, MOVE) \
+    X(cast_bf16_f32, MOVE) \
+    X(cast_f16_f32, MOVE) \
+    X(cast_f32_bf16, MOVE) \
+    X(cast_f32_f16, MOVE)
 
 typedef enum ocl_kernel_id {
 #define OCL_ENUM(name, program) OCL_K_##name,

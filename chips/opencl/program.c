@@ -24,6 +24,9 @@ typedef struct program_text {
 #define CANON embed_canon_f16_cl, embed_canon_inc, embed_canon_f1_cl, embed_canon_inc
 static const program_text texts[OCL_PROGRAM_COUNT] = {
     [OCL_ELEM] = { "elem", { embed_common_cl, CANON, embed_elem_cl } },
+    [OCL_NORM] = { "norm", { embed_common_cl, CANON, embed_halve_h, embed_norm_cl } },
+    [OCL_ATTEND] = { "attend", { embed_common_cl, CANON, embed_attend_cl } },
+    [OCL_MOVE] = { "move", { embed_common_cl, embed_move_cl } },
     [OCL_MATMUL] = { "matmul", { embed_common_cl, embed_halve_h, embed_matmul_cl } },
     [OCL_BLOCK] = { "block", { embed_common_cl, embed_halve_h, embed_block_cl } },
 };

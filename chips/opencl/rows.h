@@ -6,20 +6,55 @@
 
 #include "chips/opencl/opencl.h"
 
-#define OCL_ROW_DECL(op) sv_err ocl_##op(sv_queue *q, const sv_call *call, sv_span scratch);
+#define OCL_RUN(name) sv_err ocl_##name(sv_queue *q, const sv_call *call, sv_span scratch);
+#define OCL_TAKES(name) bool ocl_##name##_takes(const sv_call *call);
+#define OCL_SCRATCH(name) size_t ocl_##name##_scratch(const sv_call *call);
 
-OCL_ROW_DECL(add) /* rows_elem.c */
-OCL_ROW_DECL(mul)
-OCL_ROW_DECL(scale)
-OCL_ROW_DECL(swiglu)
-OCL_ROW_DECL(swiglu_grad)
-bool ocl_elem_takes(const sv_call *call); /* all operands f32 rows */
+OCL_TAKES(elem) /* rows_elem.c: all operands are rows of f32 */
+OCL_RUN(add)
+OCL_RUN(mul)
+OCL_RUN(scale)
+OCL_RUN(swiglu)
+OCL_RUN(swiglu_grad)
+OCL_RUN(adamw)
+OCL_RUN(rand_normal)
 
-OCL_ROW_DECL(matmul) /* rows_matmul.c */
-OCL_ROW_DECL(quant)
-OCL_ROW_DECL(pack)
-bool ocl_matmul_takes(const sv_call *call);
-size_t ocl_matmul_scratch(const sv_call *call);
-bool ocl_pack_takes(const sv_call *call);
+OCL_RUN(matmul) /* rows_matmul.c */
+OCL_TAKES(matmul)
+OCL_SCRATCH(matmul)
+OCL_RUN(quant)
+OCL_RUN(pack)
+OCL_TAKES(pack)
+
+OCL_RUN(rmsnorm) /* rows_norm.c */
+OCL_RUN(rmsnorm_grad)
+OCL_TAKES(rmsnorm_grad)
+OCL_SCRATCH(rmsnorm_grad)
+OCL_RUN(softmax)
+OCL_RUN(sum)
+OCL_RUN(sumsq)
+OCL_TAKES(sum)
+OCL_SCRATCH(sum)
+OCL_RUN(logprob)
+OCL_RUN(logprob_grad)
+OCL_RUN(argmax)
+
+OCL_RUN(embed) /* rows_move.c */
+OCL_TAKES(embed)
+OCL_RUN(embed_grad)
+OCL_RUN(gather_rows)
+OCL_RUN(scatter_rows)
+OCL_RUN(fill)
+OCL_RUN(copy_row)
+OCL_TAKES(copy)
+OCL_RUN(cast)
+OCL_TAKES(cast)
+OCL_RUN(rope)
+
+OCL_RUN(attend) /* rows_attend.c */
+OCL_TAKES(attend)
+OCL_RUN(attend_grad)
+OCL_SCRATCH(attend_grad)
+OCL_RUN(kv_put)
 
 #endif

@@ -102,3 +102,46 @@ sv_err ocl_swiglu_grad(sv_queue *q, const sv_call *call, sv_span scratch)
     ocl_u32(&l, s.width);
     return go(&l, &s);
 }
+
+sv_err ocl_adamw(sv_queue *q, const sv_call *call, sv_span scratch)
+{
+    (void)scratch;
+    const sv_attr_adamw *a = call->attr;
+    ocl_rows g;
+    ocl_as_rows(&call->in[0], &g);
+    shape s = { .n = g.n, .step = { g.stride }, .width = g.width };
+    if (g.stride == g.width && g.n * g.width <= MOST_FLAT) {
+        s.width = (uint32_t)(g.n * g.width);
+        s.n = 1;
+    }
+    ocl_launch l = ocl_begin(q, OCL_K_adamw);
+    ocl_tensor(&l, &call->in[0]);
+    ocl_u64(&l, s.step[0]);
+    ocl_tensor(&l, &call->in[1]);
+    for (uint32_t i = 0; i < 3; i++)
+        ocl_tensor(&l, &call->out[i]);
+    ocl_u32(&l, s.width);
+    ocl_f32(&l, a->beta1);
+    ocl_f32(&l, a->beta2);
+    ocl_f32(&l, 1.0f - a->beta1);
+    ocl_f32(&l, 1.0f - a->beta2);
+    ocl_f32(&l, a->eps);
+    ocl_f32(&l, a->decay);
+    return go(&l, &s);
+}
+
+sv_err ocl_rand_normal(sv_queue *q, const sv_call *call, sv_span scratch)
+{
+    (void)scratch;
+    const sv_attr_rand_normal *a = call->attr;
+    uint64_t n = sv_tensor_items(&call->out[0]);
+    ocl_launch l = ocl_begin(q, OCL_K_rand_normal);
+    ocl_tensor(&l, &call->out[0]);
+    ocl_u64(&l, n);
+    ocl_u32(&l, (uint32_t)a->seed);
+    ocl_u32(&l, (uint32_t)(a->seed >> 32));
+    ocl_u32(&l, a->stream);
+    ocl_u32(&l, a->step);
+    ocl_f32(&l, a->std);
+    return ocl_go(&l, (n + 63) / 64, 1, 1);
+}

@@ -66,6 +66,24 @@ inline float16 widen_f16(ushort16 h)
     return select(select(normal, small, e == 0), big, e == 31);
 }
 
+/* Float types by name: what they are in memory, and 16 of them (n exist) widened. */
+#define TYPE_f32 float
+#define TYPE_bf16 ushort
+#define TYPE_f16 ushort
+#define LOAD_f32(p, n) load(p, n, 0.0f)
+#define LOAD_bf16(p, n) widen_bf16(load_half(p, n))
+#define LOAD_f16(p, n) widen_f16(load_half(p, n))
+
+inline ushort16 load_half(__global const ushort *p, uint n)
+{
+    if (n >= 16)
+        return vload16(0, p);
+    ushort t[16];
+    for (uint i = 0; i < 16; i++)
+        t[i] = i < n ? p[i] : (ushort)0;
+    return vload16(0, t);
+}
+
 /* SUM: lane[i mod 32] from +0. An absent item is -0, which changes no lane. */
 typedef struct lanes32 {
     float16 lo, hi;

@@ -5,20 +5,6 @@
 #define CHUNK 256
 #define MAX_DEPTH 14 /* k < 256 * 2^13 */
 
-#define LOAD_f32(p, n) load(p, n, 0.0f)
-#define LOAD_bf16(p, n) widen_bf16(load_half(p, n))
-#define LOAD_f16(p, n) widen_f16(load_half(p, n))
-
-inline ushort16 load_half(__global const ushort *p, uint n)
-{
-    if (n >= 16)
-        return vload16(0, p);
-    ushort t[16];
-    for (uint i = 0; i < 16; i++)
-        t[i] = i < n ? p[i] : (ushort)0;
-    return vload16(0, t);
-}
-
 /* One chunk of one tile: rows i at a + row[i], columns at w. cols < 16 only at the ragged edge of a plain operand. */
 #define TILE(R, T, cols) \
     for (uint k = 0; k < kn; k++) { \
@@ -61,10 +47,6 @@ inline ushort16 load_half(__global const ushort *p, uint n)
             for (uint i = 0; i < R; i++) \
                 total[i] = stack[i]; \
     }
-
-#define TYPE_f32 float
-#define TYPE_bf16 ushort
-#define TYPE_f16 ushort
 
 /* y[m,n]: M rows of a (a_row apart, items a_step apart), N columns of w in panels of 16 (panel p at p * w_panel, steps w_step
  * apart; w_tail: items of the last panel that exist, 16 for images). */

@@ -168,7 +168,7 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_attend = {
-    .name = "attend", .formula = "o = softmax(q k) v, causal; also stat [T,H,2] = m, l", .n_in = 8, .n_out = 2,
+    .name = "attend", .formula = "o = softmax(q k) v, causal; also stat [T,H,2] = m, l; in: q, k, v, kpages, vpages, pos, seq, table", .n_in = 8, .n_out = 2,
     .class = SV_CLASS_DOT, .attr_bytes = sizeof(sv_attr_attend), .shape = shape, .ref_scratch_bytes = ref_scratch_bytes,
     .ref = ref, .grad = grad, .cases = cases,
 };

@@ -317,7 +317,7 @@ static uint32_t cases(uint32_t i, sv_case *c)
 
 const sv_opspec sv_opspec_matmul = {
     .name = "matmul",
-    .formula = "NT y[m,n] = sum_k a[m,k] b[n,k]; NN y[m,k] = sum_n a[m,n] b[n,k]; TN c[n,k] (+)= sum_t a[t,n] b[t,k] per leaf",
+    .formula = "NT y[m,n] = sum_k a[m,k] b[n,k]; NN y[m,k] = sum_n a[m,n] b[n,k]; TN c[n,k] (+)= sum_t a[t,n] b[t,k] per leaf of seg",
     .n_in = 3, .n_out = 1, .class = SV_CLASS_DOT, .attr_bytes = sizeof(sv_attr_matmul),
     .shape = shape, .ref_scratch_bytes = ref_scratch_bytes, .ref = ref, .grad = grad, .cases = cases,
 };

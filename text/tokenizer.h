@@ -15,11 +15,11 @@ typedef struct sv_tokenizer sv_tokenizer;
 
 /* What a GGUF file says of its vocabulary. Views are borrowed for the call. */
 typedef struct sv_vocab_parts {
-    const char *pre;         /* tokenizer.ggml.pre: "smollm", "qwen2", "llama-bpe", "deepseek-v3", "gpt-2" ... */
-    const sv_str *token;     /* [n_token] in byte-level form */
-    const int32_t *type;     /* [n_token] 1 normal, 3 control, 4 user-defined, 5 unused, 6 byte; NULL: all normal */
+    const char *pre;     /* tokenizer.ggml.pre: "smollm", "qwen2", "llama-bpe", "deepseek-v3", "gpt-2" ... */
+    const sv_str *token; /* [n_token] in byte-level form */
+    const int32_t *type; /* [n_token] 1 normal, 3 control, 4 user-defined, 5 unused, 6 byte; NULL: all normal */
     uint32_t n_token;
-    const sv_str *merge;     /* [n_merge] "a b" */
+    const sv_str *merge; /* [n_merge] "a b" */
     uint32_t n_merge;
     int64_t bos_id, eos_id, pad_id; /* -1: none */
     bool add_bos;
@@ -33,11 +33,11 @@ void sv_tokenizer_drop(sv_tokenizer *t); /* NULL is fine */
 /* A tokenizer.json for this tokenizer: the bytes it was made from, or one written from the parts. Owned by t. */
 sv_str sv_tokenizer_json(const sv_tokenizer *t);
 
-uint32_t sv_tokenizer_count(const sv_tokenizer *t);                   /* ids are 0 .. count - 1 */
+uint32_t sv_tokenizer_count(const sv_tokenizer *t);                        /* ids are 0 .. count - 1 */
 bool sv_tokenizer_find(const sv_tokenizer *t, sv_str token, uint32_t *id); /* an added token by its content */
-bool sv_tokenizer_is_special(const sv_tokenizer *t, uint32_t id);     /* not printed by default */
-sv_str sv_tokenizer_piece(const sv_tokenizer *t, uint32_t id);        /* its bytes; empty for an unknown id */
-void sv_tokenizer_hash(const sv_tokenizer *t, uint8_t out[32]);       /* SHA-256 of sv_tokenizer_json */
+bool sv_tokenizer_is_special(const sv_tokenizer *t, uint32_t id);          /* not printed by default */
+sv_str sv_tokenizer_piece(const sv_tokenizer *t, uint32_t id);             /* its bytes; empty for an unknown id */
+void sv_tokenizer_hash(const sv_tokenizer *t, uint8_t out[32]);            /* SHA-256 of sv_tokenizer_json */
 
 typedef struct sv_ids {
     uint32_t *id;
@@ -46,11 +46,13 @@ typedef struct sv_ids {
 void sv_ids_done(sv_ids *ids);
 
 /* Appends the ids of a text. Added tokens are found only where all their bytes are trusted (sv_marked); between two of
- * them everything is one text, whatever its marks. SV_E_FORMAT: not UTF-8 (offset), or a byte without a token (named). */
+ * them everything is one text, whatever its marks. SV_E_FORMAT: not UTF-8 (offset), or a byte without a token (named).
+ */
 sv_err sv_tokenizer_encode(const sv_tokenizer *t, const sv_marked *text, sv_ids *out);
 sv_err sv_tokenizer_encode_plain(const sv_tokenizer *t, sv_str text, bool trusted, sv_ids *out);
 
-/* Streams ids to UTF-8: holds back an incomplete character, and at the end turns each maximal invalid part into U+FFFD. */
+/* Streams ids to UTF-8: holds back an incomplete character, and at the end turns each maximal invalid part into U+FFFD.
+ */
 typedef struct sv_decoder {
     const sv_tokenizer *t;
     bool show_special;

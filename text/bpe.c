@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The vocabulary's and the merges' hash tables, and merging by scan (short pieces) or by heap (long ones).
+ */
+#include "text/bpe.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define NO_TOKEN UINT32_MAX
+#define NO_RANK UINT32_MAX
+enum { SHORT_PIECE = 48 };
+
+typedef struct token {
+    uint32_t at, n; /* bytes in blob */
+} token;
+
+typedef struct pair_slot {
+    uint64_t key; /* left << 32 | right, plus 1; 0: empty */
+    uint32_t rank, id;
+} pair_slot;
+
+struct sv_bpe {
+    char *name;
+    uint64_t seed; /* differs from run to run, so that a file cannot choose keys that collide; never reaches an id */
+    char *blob;
+    size_t n_blob, cap_blob;
+    token *token;
+    uint8_t *flags;
+    size_t n_token, cap_token, cap_flags;
+    uint64_t *slot; /* upper half of the hash, then id + 1; 0: empty */
+    size_t n_slot_used, slot_mask;
+    uint64_t *merge; /* left << 32 | right by rank */
+    size_t n_merge, cap_merge;
+    pair_slot *pair;
+    size_t n_pair_used, pair_mask;
+    uint32_t byte_id[256];
+    bool ignore_merges;
+    /* Whether merging a token's bytes gives that token: 0 not known yet, 1 yes, 2 no. Filled in while encoding; any
+     * thread writes the same value. */
+    _Atomic uint8_t *whole;
+};
+
+static uint64_t mix(uint64_t a)
+{
+    a ^= a >> 32;
+    a *= 0x9e3779b97f4a7c15u;
+    a ^= a >> 29;
+    a *= 0xbf58476d1ce4e5b9u;
+    return a ^ a >> 32;
+}
+
+static uint64_t hash_bytes(const sv_bpe *b, sv_str s, bool raw)
+{
+    uint64_t h = mix(b->seed ^ (s.n * 2 + raw)), w;
+    while (s.n > 8) {
+        memcpy(&w, s.p, 8);
+        h = (h ^ w) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+        s.p += 8;
+        s.n -= 8;
+    }
+    w = 0;
+    memcpy(&w, s.p, s.n);
+    return mix(h ^ w);
+}
+
+static size_t table_size(size_t items)
+{
+    size_t n = 16;
+    while (n < items + items / 2)
+        n *= 2;
+    return n;
+}
+
+sv_bpe *sv_bpe_make(uint32_t n_token, uint32_t n_merge, const char *name)
+{
+    sv_bpe *b = sv_mem_new(sizeof *b);
+    b->name = sv_mem_text(name);
+    b->seed = mix(sv_clock_ns() ^ (uint64_t)(uintptr_t)b);
+    b->slot_mask = table_size(n_token) - 1;
+    b->slot = sv_mem_new((b->slot_mask + 1) * sizeof *b->slot);
+    b->pair_mask = table_size(n_merge) - 1;
+    b->pair = sv_mem_new((b->pair_mask + 1) * sizeof *b->pair);
+    memset(b->byte_id, 0xff, sizeof b->byte_id);
+    return b;
+}
+
+void sv_bpe_drop(sv_bpe *b)
+{
+    if (!b)
+        return;
+    sv_mem_free(b->name);
+    sv_mem_free(b->blob);
+    sv_mem_free(b->token);
+    sv_mem_free(b->flags);
+    sv_mem_free(b->slot);
+    sv_mem_free(b->merge);
+    sv_mem_free(b->pair);
+    sv_mem_free((void *)b->whole);
+    sv_mem_free(b);
+}
+
+static size_t grown(size_t cap, size_t need)
+{
+    if (cap < 64)
+        cap = 64;
+    while (cap < need)
+        cap += cap / 2;
+    return cap;
+}
+
+static void reserve_id(sv_bpe *b, uint32_t id)
+{
+    if (id < b->n_token)
+        return;
+    if (id >= b->cap_token) {
+        size_t cap = grown(b->cap_token, (size_t)id + 1);
+        b->token = sv_mem_grow(b->token, b->cap_token * sizeof *b->token, cap * sizeof *b->token);
+        b->flags = sv_mem_grow(b->flags, b->cap_token, cap);
+        b->cap_token = cap;
+    }
+    b->n_token = (size_t)id + 1;
+}
+
+static void slot_insert(uint64_t *slot, size_t mask, uint64_t hash, uint32_t id)
+{
+    size_t i = hash & mask;
+    while (slot[i] != 0)
+        i = (i + 1) & mask;
+    slot[i] = (hash & ~(uint64_t)0xffffffffu) | ((uint64_t)id + 1);
+}
+
+static bool find_hashed(const sv_bpe *b, sv_str s, bool raw, uint64_t hash, uint32_t *id)
+{
+    for (size_t i = hash & b->slot_mask; b->slot[i] != 0; i = (i + 1) & b->slot_mask) {
+        if ((b->slot[i] ^ hash) >> 32 != 0)
+            continue;
+        uint32_t at = (uint32_t)b->slot[i] - 1;
+        const token *t = &b->token[at];
+        if (t->n == s.n && ((b->flags[at] & SV_TOKEN_RAW) != 0) == raw && memcmp(b->blob + t->at, s.p, s.n) == 0) {
+            *id = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sv_bpe_find(const sv_bpe *b, sv_str bytes, bool raw, uint32_t *id)
+{
+    return bytes.n > 0 && find_hashed(b, bytes, raw, hash_bytes(b, bytes, raw), id);
+}
+
+static void grow_slots(sv_bpe *b)
+{
+    size_t size = 2 * (b->slot_mask + 1);
+    uint64_t *slot = sv_mem_new(size * sizeof *slot);
+    for (size_t i = 0; i <= b->slot_mask; i++) {
+        if (b->slot[i] == 0)
+            continue;
+        uint32_t id = (uint32_t)b->slot[i] - 1;
+        sv_str s = { b->blob + b->token[id].at, b->token[id].n };
+        slot_insert(slot, size - 1, hash_bytes(b, s, (b->flags[id] & SV_TOKEN_RAW) != 0), id);
+    }
+    sv_mem_free(b->slot);
+    b->slot = slot;
+    b->slot_mask = size - 1;
+}
+
+sv_err sv_bpe_put(sv_bpe *b, uint32_t id, sv_str bytes, uint32_t flags)
+{
+    if (id >= SV_BPE_MAX_TOKENS)
+        return sv_fail(SV_E_LIMIT, "%s: token %s has id %u; ids are below %d", b->name, sv_str_quote(bytes), id,
+                       SV_BPE_MAX_TOKENS);
+    if (bytes.n == 0)
+        return sv_fail(SV_E_FORMAT, "%s: token %u is empty; a token needs at least one byte", b->name, id);
+    if (sv_bpe_flags(b, id) != 0)
+        return sv_fail(SV_E_FORMAT, "%s: id %u is given to two tokens, %s and %s", b->name, id,
+                       sv_str_quote(sv_bpe_piece(b, id)), sv_str_quote(bytes));
+    size_t end;
+    if (!sv_add_size(b->n_blob, bytes.n, &end) || end > UINT32_MAX)
+        return sv_fail(SV_E_LIMIT, "%s: all tokens together have more than 4 GiB", b->name);
+    bool raw = (flags & SV_TOKEN_RAW) != 0;
+    uint64_t hash = 0;
+    if ((flags & SV_TOKEN_VOCAB) != 0) {
+        uint32_t other;
+        hash = hash_bytes(b, bytes, raw);
+        if (find_hashed(b, bytes, raw, hash, &other))
+            return sv_fail(SV_E_FORMAT, "%s: token %s stands twice, with ids %u and %u", b->name, sv_str_quote(bytes),
+                           other, id);
+    }
+    if (end > b->cap_blob) {
+        size_t cap = grown(b->cap_blob, end);
+        b->blob = sv_mem_grow(b->blob, b->cap_blob, cap);
+        b->cap_blob = cap;
+    }
+    memcpy(b->blob + b->n_blob, bytes.p, bytes.n);
+    reserve_id(b, id);
+    b->token[id] = (token){ (uint32_t)b->n_blob, (uint32_t)bytes.n };
+    b->flags[id] = (uint8_t)(flags | SV_TOKEN_EXISTS);
+    b->n_blob = end;
+    if ((flags & SV_TOKEN_VOCAB) != 0) {
+        if (3 * (b->n_slot_used + 1) > 2 * (b->slot_mask + 1))
+            grow_slots(b);
+        slot_insert(b->slot, b->slot_mask, hash, id);
+        b->n_slot_used++;
+    }
+    return SV_OK;
+}
+
+void sv_bpe_mark(sv_bpe *b, uint32_t id, uint32_t flags)
+{
+    SV_ASSERT(sv_bpe_flags(b, id) != 0);
+    b->flags[id] |= (uint8_t)flags;
+}
+
+static const pair_slot *find_pair(const sv_bpe *b, uint32_t left, uint32_t right)
+{
+    uint64_t key = ((uint64_t)left << 32 | right) + 1;
+    for (size_t i = mix(key ^ b->seed) & b->pair_mask; b->pair[i].key != 0; i = (i + 1) & b->pair_mask)
+        if (b->pair[i].key == key)
+            return &b->pair[i];
+    return NULL;
+}
+
+static pair_slot *pair_place(const sv_bpe *b, pair_slot *pair, size_t mask, uint64_t key)
+{
+    size_t i = mix(key ^ b->seed) & mask;
+    while (pair[i].key != 0 && pair[i].key != key)
+        i = (i + 1) & mask;
+    return &pair[i];
+}
+
+static void put_pair(sv_bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
+{
+    if (3 * (b->n_pair_used + 1) > 2 * (b->pair_mask + 1)) {
+        size_t size = 2 * (b->pair_mask + 1);
+        pair_slot *pair = sv_mem_new(size * sizeof *pair);
+        for (size_t i = 0; i <= b->pair_mask; i++)
+            if (b->pair[i].key != 0)
+                *pair_place(b, pair, size - 1, b->pair[i].key) = b->pair[i];
+        sv_mem_free(b->pair);
+        b->pair = pair;
+        b->pair_mask = size - 1;
+    }
+    uint64_t key = ((uint64_t)left << 32 | right) + 1;
+    pair_slot *p = pair_place(b, b->pair, b->pair_mask, key);
+    b->n_pair_used += p->key == 0;
+    *p = (pair_slot){ key, rank, id };
+}
+
+static sv_err merge_side(const sv_bpe *b, sv_str s, const char *side, uint32_t *id)
+{
+    if (s.n == 0)
+        return sv_fail(SV_E_FORMAT, "%s: merge %zu has an empty %s side", b->name, b->n_merge, side);
+    if (!sv_bpe_find(b, s, false, id))
+        return sv_fail(SV_E_FORMAT, "%s: the %s side of merge %zu, %s, is not in the vocabulary", b->name, side,
+                       b->n_merge, sv_str_quote(s));
+    return SV_OK;
+}
+
+sv_err sv_bpe_add_merge(sv_bpe *b, sv_str left, sv_str right)
+{
+    if (b->n_merge >= SV_BPE_MAX_MERGES)
+        return sv_fail(SV_E_LIMIT, "%s: more than %d merges", b->name, SV_BPE_MAX_MERGES);
+    uint32_t l, r, id;
+    SV_TRY(merge_side(b, left, "left", &l));
+    SV_TRY(merge_side(b, right, "right", &r));
+    char small[256], *joined = small;
+    sv_str all = { joined, left.n + right.n };
+    if (all.n > sizeof small)
+        all.p = joined = sv_mem_new(all.n);
+    memcpy(joined, left.p, left.n);
+    memcpy(joined + left.n, right.p, right.n);
+    sv_err e = SV_OK;
+    if (!sv_bpe_find(b, all, false, &id))
+        e = sv_fail(SV_E_FORMAT, "%s: merge %zu makes %s, which is not in the vocabulary", b->name, b->n_merge,
+                    sv_str_quote(all));
+    else if ((b->flags[id] & SV_TOKEN_SPECIAL) != 0)
+        e = sv_fail(SV_E_UNSUPPORTED, "%s: merge %zu makes the special token %s, so a user's text could become it",
+                    b->name, b->n_merge, sv_str_quote(all));
+    if (joined != small)
+        sv_mem_free(joined);
+    SV_TRY(e);
+    put_pair(b, l, r, (uint32_t)b->n_merge, id);
+    uint64_t both = (uint64_t)l << 32 | r;
+    SV_PUSH(b->merge, b->n_merge, b->cap_merge, both);
+    return SV_OK;
+}
+
+uint32_t sv_bpe_n_merge(const sv_bpe *b)
+{
+    return (uint32_t)b->n_merge;
+}
+
+void sv_bpe_merge(const sv_bpe *b, uint32_t rank, uint32_t *left, uint32_t *right, uint32_t *made)
+{
+    *left = (uint32_t)(b->merge[rank] >> 32);
+    *right = (uint32_t)b->merge[rank];
+    *made = find_pair(b, *left, *right)->id;
+}
+
+void sv_bpe_seal(sv_bpe *b, bool ignore_merges)
+{
+    b->ignore_merges = ignore_merges;
+    for (uint32_t c = 0; c < 256; c++) {
+        char byte = (char)c;
+        uint32_t id;
+        if (sv_bpe_find(b, (sv_str){ &byte, 1 }, false, &id) && (b->flags[id] & SV_TOKEN_SPECIAL) == 0)
+            b->byte_id[c] = id;
+    }
+    b->whole = sv_mem_new((b->n_token + 1) * sizeof *b->whole);
+}
+
+uint32_t sv_bpe_count(const sv_bpe *b)
+{
+    return (uint32_t)b->n_token;
+}
+
+uint32_t sv_bpe_flags(const sv_bpe *b, uint32_t id)
+{
+    return id < b->n_token ? b->flags[id] : 0;
+}
+
+sv_str sv_bpe_piece(const sv_bpe *b, uint32_t id)
+{
+    if (sv_bpe_flags(b, id) == 0)
+        return (sv_str){ "", 0 };
+    return (sv_str){ b->blob + b->token[id].at, b->token[id].n };
+}
+
+void sv_bpe_work_done(sv_bpe_work *w)
+{
+    sv_mem_free(w->id);
+    sv_mem_free(w->heap);
+    *w = (sv_bpe_work){ 0 };
+}
+
+static void push_id(sv_ids *out, uint32_t id)
+{
+    SV_PUSH(out->id, out->n, out->cap, id);
+}
+
+/* Merges id[0..n) in place by looking at all pairs each time; returns the new n. */
+static size_t merge_short(const sv_bpe *b, uint32_t *id, size_t n)
+{
+    uint32_t rank[SHORT_PIECE], made[SHORT_PIECE];
+    for (size_t i = 0; i + 1 < n; i++) {
+        const pair_slot *p = find_pair(b, id[i], id[i + 1]);
+        rank[i] = p ? p->rank : NO_RANK;
+        made[i] = p ? p->id : 0;
+    }
+    while (n > 1) {
+        size_t best = 0;
+        for (size_t i = 1; i + 1 < n; i++)
+            if (rank[i] < rank[best])
+                best = i;
+        if (rank[best] == NO_RANK)
+            break;
+        id[best] = made[best];
+        size_t rest = n - best - 2;
+        memmove(id + best + 1, id + best + 2, rest * sizeof *id);
+        memmove(rank + best, rank + best + 1, rest * sizeof *rank);
+        memmove(made + best, made + best + 1, rest * sizeof *made);
+        n--;
+        for (size_t i = best > 0 ? best - 1 : 0; i <= best && i + 1 < n; i++) {
+            const pair_slot *p = find_pair(b, id[i], id[i + 1]);
+            rank[i] = p ? p->rank : NO_RANK;
+            made[i] = p ? p->id : 0;
+        }
+    }
+    return n;
+}
+
+static void sift_down(uint64_t *h, size_t n, size_t i)
+{
+    uint64_t v = h[i];
+    for (size_t c; (c = 2 * i + 1) < n; i = c) {
+        if (c + 1 < n && h[c + 1] < h[c])
+            c++;
+        if (v <= h[c])
+            break;
+        h[i] = h[c];
+    }
+    h[i] = v;
+}
+
+static void heap_push(sv_bpe_work *w, uint64_t v)
+{
+    SV_PUSH(w->heap, w->n_heap, w->cap_heap, v);
+    size_t i = w->n_heap - 1;
+    for (; i > 0 && v < w->heap[(i - 1) / 2]; i = (i - 1) / 2)
+        w->heap[i] = w->heap[(i - 1) / 2];
+    w->heap[i] = v;
+}
+
+static uint64_t heap_pop(sv_bpe_work *w)
+{
+    uint64_t v = w->heap[0];
+    w->heap[0] = w->heap[--w->n_heap];
+    if (w->n_heap > 0)
+        sift_down(w->heap, w->n_heap, 0);
+    return v;
+}
+
+static void rank_again(const sv_bpe *b, sv_bpe_work *w, uint32_t i, uint32_t n)
+{
+    const pair_slot *p = w->next[i] < n ? find_pair(b, w->id[i], w->id[w->next[i]]) : NULL;
+    w->rank[i] = p ? p->rank : NO_RANK;
+    if (p)
+        heap_push(w, (uint64_t)p->rank << 32 | i);
+}
+
+/* Merges w->id[0..n) by a heap of (rank, place); an entry whose rank is no longer its place's rank is stale. */
+static void merge_long(const sv_bpe *b, sv_bpe_work *w, uint32_t n)
+{
+    w->n_heap = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        w->next[i] = i + 1;
+        w->prev[i] = i - 1; /* wraps to 2^32 - 1 for the first */
+        const pair_slot *p = i + 1 < n ? find_pair(b, w->id[i], w->id[i + 1]) : NULL;
+        w->rank[i] = p ? p->rank : NO_RANK;
+        if (p) {
+            uint64_t entry = (uint64_t)p->rank << 32 | i;
+            SV_PUSH(w->heap, w->n_heap, w->cap_heap, entry);
+        }
+    }
+    for (size_t i = w->n_heap / 2; i-- > 0;)
+        sift_down(w->heap, w->n_heap, i);
+    while (w->n_heap > 0) {
+        uint64_t top = heap_pop(w);
+        uint32_t i = (uint32_t)top;
+        if (w->rank[i] != (uint32_t)(top >> 32))
+            continue;
+        uint32_t gone = w->next[i];
+        w->id[i] = find_pair(b, w->id[i], w->id[gone])->id;
+        w->rank[gone] = NO_RANK;
+        w->next[i] = w->next[gone];
+        if (w->next[i] < n)
+            w->prev[w->next[i]] = i;
+        rank_again(b, w, i, n);
+        if (w->prev[i] < n)
+            rank_again(b, w, w->prev[i], n);
+    }
+}
+
+static void reserve_work(sv_bpe_work *w, size_t n)
+{
+    if (n <= w->cap)
+        return;
+    sv_mem_free(w->id);
+    w->cap = grown(w->cap, n);
+    w->id = sv_mem_new(sv_mem_mul_or_die(w->cap, 4 * sizeof *w->id));
+    w->next = w->id + w->cap;
+    w->prev = w->next + w->cap;
+    w->rank = w->prev + w->cap;
+}
+
+/* Appends what merging the piece's bytes gives. */
+static bool encode_merging(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids *out, size_t *bad)
+{
+    uint32_t small[SHORT_PIECE], *id = small;
+    if (piece.n > SHORT_PIECE) {
+        reserve_work(w, piece.n);
+        id = w->id;
+    }
+    for (size_t i = 0; i < piece.n; i++) {
+        id[i] = b->byte_id[(unsigned char)piece.p[i]];
+        if (id[i] == NO_TOKEN) {
+            *bad = i;
+            return false;
+        }
+    }
+    if (piece.n <= SHORT_PIECE) {
+        size_t n = merge_short(b, small, piece.n);
+        for (size_t i = 0; i < n; i++)
+            push_id(out, small[i]);
+        return true;
+    }
+    SV_ASSERT(piece.n < UINT32_MAX);
+    merge_long(b, w, (uint32_t)piece.n);
+    for (uint32_t i = 0; i < piece.n; i = w->next[i])
+        push_id(out, w->id[i]);
+    return true;
+}
+
+bool sv_bpe_encode(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids *out, size_t *bad)
+{
+    if (piece.n == 1 && !b->ignore_merges) {
+        uint32_t byte = b->byte_id[(unsigned char)piece.p[0]];
+        *bad = 0;
+        if (byte != NO_TOKEN)
+            push_id(out, byte);
+        return byte != NO_TOKEN;
+    }
+    uint32_t id;
+    if (!sv_bpe_find(b, piece, false, &id))
+        return encode_merging(b, piece, w, out, bad);
+    if (b->ignore_merges && (b->flags[id] & SV_TOKEN_ADDED) == 0) {
+        push_id(out, id);
+        return true;
+    }
+    uint8_t known = atomic_load_explicit(&b->whole[id], memory_order_relaxed);
+    if (known == 1) {
+        push_id(out, id);
+        return true;
+    }
+    size_t n = out->n;
+    if (!encode_merging(b, piece, w, out, bad))
+        return false;
+    if (known == 0) {
+        known = out->n == n + 1 && out->id[n] == id ? 1 : 2;
+        atomic_store_explicit(&b->whole[id], known, memory_order_relaxed);
+    }
+    return true;
+}

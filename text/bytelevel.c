@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The byte-level alphabet in both directions.
+ */
+#include "text/bytelevel.h"
+
+#include <stdint.h>
+
+/* Bytes that are not their own character: 00-20, 7F-A0, AD. */
+static bool is_hidden(uint32_t byte)
+{
+    return byte <= 0x20 || (byte >= 0x7f && byte <= 0xa0) || byte == 0xad;
+}
+
+static uint32_t char_of(uint32_t byte)
+{
+    if (!is_hidden(byte))
+        return byte;
+    if (byte <= 0x20)
+        return 0x100 + byte;
+    return byte == 0xad ? 0x143 : 0x121 + byte - 0x7f;
+}
+
+/* The byte, or 256 when the character is not in the alphabet. */
+static uint32_t byte_of(uint32_t cp)
+{
+    if (cp < 0x100)
+        return is_hidden(cp) ? 256 : cp;
+    if (cp <= 0x120)
+        return cp - 0x100;
+    if (cp <= 0x142)
+        return cp - 0x121 + 0x7f;
+    return cp == 0x143 ? 0xad : 256;
+}
+
+bool sv_bytelevel_decode(sv_str name, sv_bytes *out)
+{
+    size_t before = out->n, n = before;
+    sv_bytes_add(out, name.p, name.n); /* makes room: no name is shorter than its bytes */
+    for (size_t i = 0, used; i < name.n; i += used) {
+        uint32_t byte = byte_of(sv_utf8_next(name.p + i, name.n - i, &used));
+        if (byte > 255) {
+            out->n = before;
+            out->p[before] = 0;
+            return false;
+        }
+        out->p[n++] = (char)byte;
+    }
+    out->n = n;
+    out->p[n] = 0;
+    return true;
+}
+
+void sv_bytelevel_encode(sv_str bytes, sv_bytes *out)
+{
+    for (size_t i = 0; i < bytes.n; i++) {
+        char utf8[4];
+        sv_bytes_add(out, utf8, sv_utf8_put(char_of((unsigned char)bytes.p[i]), utf8));
+    }
+}

@@ -124,6 +124,15 @@ sv_val sv_tape_temp(sv_tape *t, sv_dtype dtype, uint32_t n_dim, const uint32_t *
     return add_value(t, &shape, SV_KIND_TEMP, 0, SV_ROWS_OTHER);
 }
 
+void sv_tape_set_out(sv_tape *t, sv_val v, uint32_t id)
+{
+    if (t->err != SV_OK)
+        return;
+    SV_ASSERT(t->value[v].kind == SV_KIND_TEMP);
+    t->value[v].kind = SV_KIND_OUT;
+    t->value[v].id = id;
+}
+
 static void *keep(sv_tape *t, const void *data, size_t bytes)
 {
     if (data == NULL || bytes == 0)

@@ -87,6 +87,9 @@ void sv_tape_set_param(sv_tape *t, sv_val v);
 /* An uninitialised temporary, to be written by a call that takes it as an inout operand. */
 sv_val sv_tape_temp(sv_tape *t, sv_dtype dtype, uint32_t n_dim, const uint32_t *dim);
 
+/* Makes a temporary outlive the step, as (KIND_OUT, id): the caller of a plan reads it with sv_plan_get. */
+void sv_tape_set_out(sv_tape *t, sv_val v, uint32_t id);
+
 /* Appends a call. in: n_in values. out: n_out places; SV_NONE there becomes a new temporary, a value there is written
  * (inout operands must be given). Fails stickily with the op's shape error, the layer and the label in front. */
 void sv_tape_emit(sv_tape *t, sv_op op, const void *attr, const sv_val *in, uint32_t n_in, sv_val *out);

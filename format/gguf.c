@@ -8,8 +8,8 @@
 #include "base/check.h"
 #include "format/gguf_impl.h"
 
-static const char *const type_names[SV_GGUF_TYPE_COUNT] = { "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool",
-                                                            "text", "array", "u64", "i64", "f64" };
+static const char *const type_names[SV_GGUF_TYPE_COUNT] = { "u8",   "i8",   "u16",   "i16", "u32", "i32", "f32",
+                                                            "bool", "text", "array", "u64", "i64", "f64" };
 
 uint32_t sv_gguf_type_bytes(sv_gguf_type t)
 {
@@ -17,7 +17,10 @@ uint32_t sv_gguf_type_bytes(sv_gguf_type t)
     return bytes[t];
 }
 
-const char *sv_gguf_type_name(uint32_t t) { return t < SV_GGUF_TYPE_COUNT ? type_names[t] : "unknown"; }
+const char *sv_gguf_type_name(uint32_t t)
+{
+    return t < SV_GGUF_TYPE_COUNT ? type_names[t] : "unknown";
+}
 
 /* ---- item types; the numbers are ggml's ---- */
 
@@ -61,8 +64,10 @@ sv_err sv_gguf_dtype_of(uint32_t number, const char *tensor, sv_dtype *out)
             *out = (sv_dtype)type_table[i].dtype;
             return SV_OK;
         }
-    return sv_fail(SV_E_UNSUPPORTED, "tensor %s: item type %s (%u) is not read; take a file in F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, "
-                                     "Q5_1, Q4_K, Q5_K or Q6_K", sv_str_quote(sv_str_of(tensor)), name, number);
+    return sv_fail(SV_E_UNSUPPORTED,
+                   "tensor %s: item type %s (%u) is not read; take a file in F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, "
+                   "Q5_1, Q4_K, Q5_K or Q6_K",
+                   sv_str_quote(sv_str_of(tensor)), name, number);
 }
 
 /* ---- rules ---- */
@@ -80,13 +85,17 @@ sv_err sv_gguf_check_key(sv_str key)
 sv_err sv_gguf_check_name(sv_str name)
 {
     if (name.n == 0 || name.n > SV_GGUF_MAX_NAME)
-        return sv_fail(SV_E_LIMIT, "tensor %s: a name of %zu bytes; 1 to %u are allowed", sv_str_quote(name), name.n, SV_GGUF_MAX_NAME);
+        return sv_fail(SV_E_LIMIT, "tensor %s: a name of %zu bytes; 1 to %u are allowed", sv_str_quote(name), name.n,
+                       SV_GGUF_MAX_NAME);
     if (memchr(name.p, 0, name.n) || !sv_utf8_valid(name.p, name.n, NULL))
         return sv_fail(SV_E_FORMAT, "tensor %s: the name is not UTF-8 without NUL", sv_str_quote(name));
     return SV_OK;
 }
 
-bool sv_gguf_align_ok(uint64_t a) { return a >= SV_GGUF_MIN_ALIGN && a <= SV_GGUF_MAX_ALIGN && (a & (a - 1)) == 0; }
+bool sv_gguf_align_ok(uint64_t a)
+{
+    return a >= SV_GGUF_MIN_ALIGN && a <= SV_GGUF_MAX_ALIGN && (a & (a - 1)) == 0;
+}
 
 bool sv_gguf_align_up(uint64_t at, uint64_t alignment, uint64_t *out)
 {
@@ -126,7 +135,8 @@ static sv_err find_plain(const sv_gguf *g, const char *key, bool need, const cha
 
 static sv_err wrong_type(const sv_gguf_value *v, const char *want)
 {
-    return sv_fail(SV_E_FORMAT, "key %s: a value of type %s, but %s is needed", v->key, sv_gguf_type_name(v->type), want);
+    return sv_fail(SV_E_FORMAT, "key %s: a value of type %s, but %s is needed", v->key, sv_gguf_type_name(v->type),
+                   want);
 }
 
 sv_err sv_gguf_u32(const sv_gguf *g, const char *key, bool need, uint32_t *out)
@@ -153,7 +163,8 @@ sv_err sv_gguf_u32(const sv_gguf *g, const char *key, bool need, uint32_t *out)
             return sv_fail(SV_E_FORMAT, "key %s: %lld, but %s is needed", key, (long long)v->at.i[0], want);
         *out = (uint32_t)v->at.i[0];
         return SV_OK;
-    default: return wrong_type(v, want);
+    default:
+        return wrong_type(v, want);
     }
 }
 

@@ -21,13 +21,20 @@ typedef struct reader {
     sv_named_tensor *item;
 } reader;
 
-static void close_map(void *m) { sv_file_map_close(m); }
-static void drop_map(void *m) { sv_map_drop(m); }
+static void close_map(void *m)
+{
+    sv_file_map_close(m);
+}
+static void drop_map(void *m)
+{
+    sv_map_drop(m);
+}
 
 static sv_err need(const reader *r, uint64_t bytes, const char *what)
 {
     if (bytes > r->n - r->at)
-        return sv_fail(SV_E_FORMAT, "%s at byte %zu needs %llu bytes, %zu are left: the file is cut off or lies about itself", what,
+        return sv_fail(SV_E_FORMAT,
+                       "%s at byte %zu needs %llu bytes, %zu are left: the file is cut off or lies about itself", what,
                        r->at, (unsigned long long)bytes, r->n - r->at);
     return SV_OK;
 }
@@ -53,8 +60,8 @@ static sv_err take_text(reader *r, const char *what, uint64_t max, sv_str *out)
     uint64_t len;
     SV_TRY(take_u64(r, what, &len));
     if (len > max)
-        return sv_fail(SV_E_LIMIT, "%s at byte %zu: a text of %llu bytes, at most %llu are read", what, r->at, (unsigned long long)len,
-                       (unsigned long long)max);
+        return sv_fail(SV_E_LIMIT, "%s at byte %zu: a text of %llu bytes, at most %llu are read", what, r->at,
+                       (unsigned long long)len, (unsigned long long)max);
     SV_TRY(need(r, len, what));
     *out = (sv_str){ (const char *)r->p + r->at, (size_t)len };
     r->at += (size_t)len;
@@ -70,7 +77,10 @@ static uint64_t load_unsigned(const uint8_t *p, uint32_t bytes)
 
 static int64_t load_signed(const uint8_t *p, uint32_t bytes)
 {
-    return bytes == 1 ? (int8_t)p[0] : bytes == 2 ? (int16_t)sv_load_u16(p) : bytes == 4 ? (int32_t)sv_load_u32(p) : (int64_t)sv_load_u64(p);
+    return bytes == 1   ? (int8_t)p[0]
+           : bytes == 2 ? (int16_t)sv_load_u16(p)
+           : bytes == 4 ? (int32_t)sv_load_u32(p)
+                        : (int64_t)sv_load_u64(p);
 }
 
 static double load_float(const uint8_t *p, uint32_t bytes)
@@ -113,16 +123,23 @@ static sv_err read_items(reader *r, sv_gguf_value *v)
         switch (v->type) {
         case SV_GGUF_BOOL:
             if (p[0] > 1)
-                return sv_fail(SV_E_FORMAT, "key %s: a bool is 0 or 1, found %u", sv_str_quote(sv_str_of(v->key)), p[0]);
+                return sv_fail(SV_E_FORMAT, "key %s: a bool is 0 or 1, found %u", sv_str_quote(sv_str_of(v->key)),
+                               p[0]);
             u[i] = p[0];
             break;
         case SV_GGUF_I8:
         case SV_GGUF_I16:
         case SV_GGUF_I32:
-        case SV_GGUF_I64: ((int64_t *)(void *)u)[i] = load_signed(p, size); break;
+        case SV_GGUF_I64:
+            ((int64_t *)(void *)u)[i] = load_signed(p, size);
+            break;
         case SV_GGUF_F32:
-        case SV_GGUF_F64: ((double *)(void *)u)[i] = load_float(p, size); break;
-        default: u[i] = load_unsigned(p, size); break;
+        case SV_GGUF_F64:
+            ((double *)(void *)u)[i] = load_float(p, size);
+            break;
+        default:
+            u[i] = load_unsigned(p, size);
+            break;
         }
     }
     v->at.u = u;
@@ -147,8 +164,8 @@ static sv_err read_value(reader *r, sv_map *seen, sv_gguf_value *v)
         if (type == SV_GGUF_ARRAY)
             return sv_fail(SV_E_UNSUPPORTED, "key %s: an array of arrays is not read", sv_str_quote(key));
         if (v->n > SV_GGUF_MAX_ARRAY)
-            return sv_fail(SV_E_LIMIT, "key %s: an array of %llu items, at most %llu are read", sv_str_quote(key), (unsigned long long)v->n,
-                           (unsigned long long)SV_GGUF_MAX_ARRAY);
+            return sv_fail(SV_E_LIMIT, "key %s: an array of %llu items, at most %llu are read", sv_str_quote(key),
+                           (unsigned long long)v->n, (unsigned long long)SV_GGUF_MAX_ARRAY);
     }
     if (type >= SV_GGUF_TYPE_COUNT)
         return sv_fail(SV_E_FORMAT, "key %s: value type %u does not exist", sv_str_quote(key), type);
@@ -211,8 +228,8 @@ static int by_offset(const void *a, const void *b)
     return x < y ? -1 : x > y; /* empty tensors at one place: order of the file */
 }
 
-/* Sorted by offset the tensors tile the data, with gaps only up to the next multiple of the alignment, and the file ends
- * with the last one or its padding. */
+/* Sorted by offset the tensors tile the data, with gaps only up to the next multiple of the alignment, and the file
+ * ends with the last one or its padding. */
 static sv_err place_tensors(reader *r)
 {
     uint64_t start, end = 0, next = 0;
@@ -227,15 +244,18 @@ static sv_err place_tensors(reader *r)
     for (size_t i = 0; i < n; i++) {
         const sv_named_tensor *t = order[i];
         if (t->file_offset != next)
-            return sv_fail(SV_E_FORMAT, "tensor %s begins at byte %llu of the data, expected at %llu: %s", sv_str_quote(sv_str_of(t->name)),
-                           (unsigned long long)t->file_offset, (unsigned long long)next,
-                           t->file_offset < next ? "it overlaps the one before" : "a hole");
+            return sv_fail(SV_E_FORMAT, "tensor %s begins at byte %llu of the data, expected at %llu: %s",
+                           sv_str_quote(sv_str_of(t->name)), (unsigned long long)t->file_offset,
+                           (unsigned long long)next, t->file_offset < next ? "it overlaps the one before" : "a hole");
         if (!sv_add_u64(t->file_offset, t->bytes, &end) || end > have || !sv_gguf_align_up(end, r->alignment, &next))
-            return sv_fail(SV_E_FORMAT, "tensor %s: %llu bytes from byte %llu of the data, but the file holds %llu: cut off", sv_str_quote(sv_str_of(t->name)),
-                           (unsigned long long)t->bytes, (unsigned long long)t->file_offset, (unsigned long long)have);
+            return sv_fail(SV_E_FORMAT,
+                           "tensor %s: %llu bytes from byte %llu of the data, but the file holds %llu: cut off",
+                           sv_str_quote(sv_str_of(t->name)), (unsigned long long)t->bytes,
+                           (unsigned long long)t->file_offset, (unsigned long long)have);
     }
     if (have > next)
-        return sv_fail(SV_E_FORMAT, "%llu bytes behind the last tensor belong to nothing", (unsigned long long)(have - end));
+        return sv_fail(SV_E_FORMAT, "%llu bytes behind the last tensor belong to nothing",
+                       (unsigned long long)(have - end));
     for (size_t i = 0; i < n; i++) {
         r->item[i].file_offset += start; /* checked: start + end <= n, or empty at the end */
         r->item[i].data = r->item[i].bytes ? r->p + r->item[i].file_offset : r->p;
@@ -247,7 +267,8 @@ static sv_err read_tensors(reader *r)
 {
     uint64_t bytes;
     if (r->n_tensor > SV_TENSORS_MAX_FILE)
-        return sv_fail(SV_E_LIMIT, "%llu tensors, at most %u are read", (unsigned long long)r->n_tensor, SV_TENSORS_MAX_FILE);
+        return sv_fail(SV_E_LIMIT, "%llu tensors, at most %u are read", (unsigned long long)r->n_tensor,
+                       SV_TENSORS_MAX_FILE);
     if (!sv_mul_u64(r->n_tensor, 25, &bytes)) /* the least info: name of one byte, no dimension */
         return sv_fail(SV_E_LIMIT, "too many tensors");
     SV_TRY(need(r, bytes, "the list of tensors"));
@@ -263,8 +284,8 @@ static sv_err find_alignment(reader *r)
     r->alignment = SV_GGUF_DEFAULT_ALIGN;
     SV_TRY(sv_gguf_u32(&g, "general.alignment", false, &r->alignment));
     if (!sv_gguf_align_ok(r->alignment))
-        return sv_fail(SV_E_FORMAT, "general.alignment is %u; a power of two from %u to %u is needed", r->alignment, SV_GGUF_MIN_ALIGN,
-                       SV_GGUF_MAX_ALIGN);
+        return sv_fail(SV_E_FORMAT, "general.alignment is %u; a power of two from %u to %u is needed", r->alignment,
+                       SV_GGUF_MIN_ALIGN, SV_GGUF_MAX_ALIGN);
     return SV_OK;
 }
 
@@ -313,8 +334,10 @@ static sv_err check_split_keys(const reader *r, uint32_t no, uint32_t count)
     if (said_count == 0 && count == 1)
         return SV_OK;
     if (said_count != count || said_no != no)
-        return sv_fail(SV_E_FORMAT, "its keys say part %u of %u, its name part %u of %u; parts keep the names they were written with",
-                       said_no + 1, said_count, no + 1, count);
+        return sv_fail(
+            SV_E_FORMAT,
+            "its keys say part %u of %u, its name part %u of %u; parts keep the names they were written with",
+            said_no + 1, said_count, no + 1, count);
     return SV_OK;
 }
 
@@ -390,7 +413,8 @@ static sv_err open_parts(sv_gguf *g, const char *path, size_t stem, uint32_t cou
         sv_file_map *m;
         const char *part = sv_arena_printf(g->arena, "%.*s-%05u-of-%05u.gguf", (int)stem, path, i + 1, count);
         if (!sv_file_exists(part))
-            return sv_fail(SV_E_NOTFOUND, "%s: part %u of %u is missing; all parts must lie in one folder", part, i + 1, count);
+            return sv_fail(SV_E_NOTFOUND, "%s: part %u of %u is missing; all parts must lie in one folder", part, i + 1,
+                           count);
         SV_TRY(map_file(g->arena, part, &m));
         r[i] = (reader){ .arena = g->arena, .p = m->p, .n = m->n, .file = sv_path_base(part) };
         SV_TRY(read_named(&r[i]));
@@ -403,8 +427,9 @@ static sv_err open_parts(sv_gguf *g, const char *path, size_t stem, uint32_t cou
     uint32_t said = (uint32_t)total;
     SV_TRY(sv_gguf_u32(g, "split.tensors.count", false, &said));
     if (said != total || total > SV_TENSORS_MAX_MODEL)
-        return sv_fail(said != total ? SV_E_FORMAT : SV_E_LIMIT, "%s: %zu tensors in all parts, split.tensors.count says %u, at most %u are read",
-                       path, total, said, SV_TENSORS_MAX_MODEL);
+        return sv_fail(said != total ? SV_E_FORMAT : SV_E_LIMIT,
+                       "%s: %zu tensors in all parts, split.tensors.count says %u, at most %u are read", path, total,
+                       said, SV_TENSORS_MAX_MODEL);
     g->tensors->n = total;
     g->tensors->item = SV_NEW_N(g->arena, sv_named_tensor, total ? total : 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -421,8 +446,8 @@ static sv_err open_path(sv_gguf *g, const char *path)
     sv_file_map *m;
     if (parse_split(path, &stem, &no, &count) && count > 1) {
         if (no != 1)
-            return sv_fail(SV_E_ARG, "%s is part %u of %u; give the first part, %.*s-00001-of-%05u.gguf", path, no, count, (int)stem, path,
-                           count);
+            return sv_fail(SV_E_ARG, "%s is part %u of %u; give the first part, %.*s-00001-of-%05u.gguf", path, no,
+                           count, (int)stem, path, count);
         if (count > SV_TENSORS_MAX_FILES)
             return sv_fail(SV_E_LIMIT, "%s: %u parts, at most %u are read", path, count, SV_TENSORS_MAX_FILES);
         return open_parts(g, path, stem, count);

@@ -7,7 +7,10 @@
 #include "base/file.h"
 #include "format/gguf_impl.h"
 
-static const char *quote(const char *text) { return sv_str_quote(sv_str_of(text)); }
+static const char *quote(const char *text)
+{
+    return sv_str_quote(sv_str_of(text));
+}
 
 static void add_u32(sv_bytes *b, uint32_t v)
 {
@@ -29,9 +32,15 @@ static void add_text(sv_bytes *b, sv_str s)
     sv_bytes_add(b, s.p, s.n);
 }
 
-static bool is_split_key(const char *key) { return strncmp(key, "split.", 6) == 0; }
+static bool is_split_key(const char *key)
+{
+    return strncmp(key, "split.", 6) == 0;
+}
 
-static bool fits_unsigned(uint64_t v, uint32_t bytes) { return bytes == 8 || v >> (8 * bytes) == 0; }
+static bool fits_unsigned(uint64_t v, uint32_t bytes)
+{
+    return bytes == 8 || v >> (8 * bytes) == 0;
+}
 
 static bool fits_signed(int64_t v, uint32_t bytes)
 {
@@ -47,8 +56,8 @@ static sv_err add_item(sv_bytes *b, const sv_gguf_value *v, uint64_t i)
     switch (v->type) {
     case SV_GGUF_STRING:
         if (v->at.s[i].n > sv_gguf_max_text(v->key))
-            return sv_fail(SV_E_LIMIT, "key %s: a text of %zu bytes, at most %llu are read back", quote(v->key), v->at.s[i].n,
-                           (unsigned long long)sv_gguf_max_text(v->key));
+            return sv_fail(SV_E_LIMIT, "key %s: a text of %zu bytes, at most %llu are read back", quote(v->key),
+                           v->at.s[i].n, (unsigned long long)sv_gguf_max_text(v->key));
         add_text(b, v->at.s[i]);
         return SV_OK;
     case SV_GGUF_I8:
@@ -58,8 +67,12 @@ static sv_err add_item(sv_bytes *b, const sv_gguf_value *v, uint64_t i)
         fits = fits_signed(v->at.i[i], size);
         raw = (uint64_t)v->at.i[i];
         break;
-    case SV_GGUF_F32: raw = sv_f32_bits((float)v->at.f[i]); break;
-    case SV_GGUF_F64: memcpy(&raw, &v->at.f[i], sizeof raw); break;
+    case SV_GGUF_F32:
+        raw = sv_f32_bits((float)v->at.f[i]);
+        break;
+    case SV_GGUF_F64:
+        memcpy(&raw, &v->at.f[i], sizeof raw);
+        break;
     case SV_GGUF_BOOL:
         raw = v->at.u[i];
         fits = raw <= 1;
@@ -70,7 +83,8 @@ static sv_err add_item(sv_bytes *b, const sv_gguf_value *v, uint64_t i)
         break;
     }
     if (!fits)
-        return sv_fail(SV_E_ARG, "key %s: item %llu does not fit into %s", quote(v->key), (unsigned long long)i, sv_gguf_type_name(v->type));
+        return sv_fail(SV_E_ARG, "key %s: item %llu does not fit into %s", quote(v->key), (unsigned long long)i,
+                       sv_gguf_type_name(v->type));
     uint8_t bytes[8];
     sv_store_u64(bytes, raw);
     sv_bytes_add(b, bytes, size);
@@ -83,8 +97,8 @@ static sv_err add_value(sv_bytes *b, const sv_gguf_value *v)
     if ((unsigned)v->type >= SV_GGUF_TYPE_COUNT || v->type == SV_GGUF_ARRAY)
         return sv_fail(SV_E_ARG, "key %s: type %u is no type of an item", quote(v->key), (unsigned)v->type);
     if (v->is_array ? v->n > SV_GGUF_MAX_ARRAY : v->n != 1)
-        return sv_fail(SV_E_LIMIT, "key %s: %llu items; a plain value has 1, an array at most %llu", quote(v->key), (unsigned long long)v->n,
-                       (unsigned long long)SV_GGUF_MAX_ARRAY);
+        return sv_fail(SV_E_LIMIT, "key %s: %llu items; a plain value has 1, an array at most %llu", quote(v->key),
+                       (unsigned long long)v->n, (unsigned long long)SV_GGUF_MAX_ARRAY);
     add_text(b, sv_str_of(v->key));
     if (v->is_array)
         add_u32(b, SV_GGUF_ARRAY);
@@ -152,19 +166,23 @@ static sv_err choose_alignment(const sv_gguf_value *value, size_t n_value, uint3
     if (*alignment == 0)
         *alignment = said;
     if (*alignment != said || !sv_gguf_align_ok(said))
-        return sv_fail(SV_E_ARG, "alignment %u asked for, general.alignment says %u (32 when missing); both must be one power of two from %u to %u",
+        return sv_fail(SV_E_ARG,
+                       "alignment %u asked for, general.alignment says %u (32 when missing); both must be one power of "
+                       "two from %u to %u",
                        *alignment, said, SV_GGUF_MIN_ALIGN, SV_GGUF_MAX_ALIGN);
     return SV_OK;
 }
 
 /* Magic, counts, values and infos, padded to the start of the data. */
-static sv_err make_header(sv_bytes *b, const sv_gguf_value *value, size_t n_value, const sv_named_tensor *item, size_t n, uint32_t alignment)
+static sv_err make_header(sv_bytes *b, const sv_gguf_value *value, size_t n_value, const sv_named_tensor *item,
+                          size_t n, uint32_t alignment)
 {
     size_t kept = 0;
     for (size_t i = 0; i < n_value; i++)
         kept += is_split_key(value[i].key) ? 0 : 1;
     if (kept > SV_GGUF_MAX_KEYS || n > SV_TENSORS_MAX_FILE)
-        return sv_fail(SV_E_LIMIT, "%zu keys and %zu tensors; at most %u and %u are read back", kept, n, SV_GGUF_MAX_KEYS, SV_TENSORS_MAX_FILE);
+        return sv_fail(SV_E_LIMIT, "%zu keys and %zu tensors; at most %u and %u are read back", kept, n,
+                       SV_GGUF_MAX_KEYS, SV_TENSORS_MAX_FILE);
     sv_bytes_text(b, "GGUF");
     add_u32(b, 3);
     add_u64(b, n);
@@ -182,7 +200,8 @@ static sv_err make_header(sv_bytes *b, const sv_gguf_value *value, size_t n_valu
     return SV_OK;
 }
 
-static sv_err write_body(sv_file_out *f, const sv_bytes *header, const sv_named_tensor *item, size_t n, uint32_t alignment)
+static sv_err write_body(sv_file_out *f, const sv_bytes *header, const sv_named_tensor *item, size_t n,
+                         uint32_t alignment)
 {
     static const uint8_t zero[SV_GGUF_MAX_ALIGN];
     SV_TRY(sv_file_out_write(f, header->p, header->n));
@@ -193,7 +212,8 @@ static sv_err write_body(sv_file_out *f, const sv_bytes *header, const sv_named_
     return SV_OK;
 }
 
-static sv_err write_file(const char *path, const sv_bytes *header, const sv_named_tensor *item, size_t n, uint32_t alignment)
+static sv_err write_file(const char *path, const sv_bytes *header, const sv_named_tensor *item, size_t n,
+                         uint32_t alignment)
 {
     sv_file_out *f;
     SV_TRY(sv_file_out_open(path, &f));
@@ -204,8 +224,8 @@ static sv_err write_file(const char *path, const sv_bytes *header, const sv_name
     return e;
 }
 
-sv_err sv_gguf_write(const char *path, const sv_gguf_value *value, size_t n_value, const sv_named_tensor *item, size_t n,
-                     uint32_t alignment)
+sv_err sv_gguf_write(const char *path, const sv_gguf_value *value, size_t n_value, const sv_named_tensor *item,
+                     size_t n, uint32_t alignment)
 {
     sv_bytes header = { 0 };
     sv_err e = choose_alignment(value, n_value, &alignment);

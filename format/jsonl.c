@@ -20,7 +20,10 @@ struct sv_jsonl {
     uint64_t n_line, n_empty;
 };
 
-static void close_map(void *m) { sv_file_map_close(m); }
+static void close_map(void *m)
+{
+    sv_file_map_close(m);
+}
 
 static sv_jsonl *make(const char *name)
 {
@@ -49,7 +52,8 @@ sv_err sv_jsonl_open(const char *path, sv_jsonl **out)
     sv_str s = sv_str_of(path);
     *out = NULL;
     if (sv_str_ends(s, ".gz") || sv_str_ends(s, ".zst"))
-        return sv_fail(SV_E_UNSUPPORTED, "%s: compressed lines are not read; feed them in: %s %s | samsvar ... with - as the file", path,
+        return sv_fail(SV_E_UNSUPPORTED,
+                       "%s: compressed lines are not read; feed them in: %s %s | samsvar ... with - as the file", path,
                        sv_str_ends(s, ".gz") ? "zcat" : "zstdcat", path);
     sv_jsonl *r = make(strcmp(path, "-") == 0 ? "(standard input)" : path);
     sv_err e = read_all(r, path);
@@ -105,10 +109,12 @@ sv_err sv_jsonl_skim(sv_jsonl *r, sv_jsonl_line *line)
     *line = (sv_jsonl_line){ 0 };
     while (cut_line(r, line)) {
         if (line->number > SV_JSONL_MAX_LINES)
-            return sv_fail(SV_E_LIMIT, "%s:%llu:1: more than 2^31 lines; split the file", r->name, (unsigned long long)line->number);
+            return sv_fail(SV_E_LIMIT, "%s:%llu:1: more than 2^31 lines; split the file", r->name,
+                           (unsigned long long)line->number);
         if (line->text.n > SV_JSONL_MAX_LINE)
-            return sv_fail(SV_E_LIMIT, "%s:%llu:%llu: a line of %zu bytes, at most %llu are read", r->name, (unsigned long long)line->number,
-                           (unsigned long long)(SV_JSONL_MAX_LINE + 1), line->text.n, (unsigned long long)SV_JSONL_MAX_LINE);
+            return sv_fail(SV_E_LIMIT, "%s:%llu:%llu: a line of %zu bytes, at most %llu are read", r->name,
+                           (unsigned long long)line->number, (unsigned long long)(SV_JSONL_MAX_LINE + 1), line->text.n,
+                           (unsigned long long)SV_JSONL_MAX_LINE);
         if (!is_blank(line->text))
             return SV_OK;
         r->n_empty++;
@@ -140,7 +146,8 @@ sv_err sv_jsonl_parse(const sv_jsonl *r, const sv_jsonl_line *line, json_t **val
     /* Told before the parser's own words: the commonest fault is a file of another kind. */
     if (col < text.n && text.p[col] != '{' && (unsigned char)text.p[col] < 0x80 && text.p[col] != 0)
         return sv_fail(SV_E_FORMAT, "%s:%llu:%zu: found %s, each line is one JSON object: {\"key\": ...}", r->name,
-                       (unsigned long long)line->number, col + 1, sv_str_quote((sv_str){ text.p + col, text.n - col < 24 ? text.n - col : 24 }));
+                       (unsigned long long)line->number, col + 1,
+                       sv_str_quote((sv_str){ text.p + col, text.n - col < 24 ? text.n - col : 24 }));
     sv_err e = sv_json_parse(text, &limits, "", value);
     return e == SV_OK ? e : place_in_file(e, r, line);
 }
@@ -152,7 +159,19 @@ sv_err sv_jsonl_next(sv_jsonl *r, sv_jsonl_line *line, json_t **value)
     return line->text.p ? sv_jsonl_parse(r, line, value) : SV_OK;
 }
 
-const char *sv_jsonl_name(const sv_jsonl *r) { return r->name; }
-sv_str sv_jsonl_bytes(const sv_jsonl *r) { return r->all; }
-uint64_t sv_jsonl_lines(const sv_jsonl *r) { return r->n_line; }
-uint64_t sv_jsonl_empty(const sv_jsonl *r) { return r->n_empty; }
+const char *sv_jsonl_name(const sv_jsonl *r)
+{
+    return r->name;
+}
+sv_str sv_jsonl_bytes(const sv_jsonl *r)
+{
+    return r->all;
+}
+uint64_t sv_jsonl_lines(const sv_jsonl *r)
+{
+    return r->n_line;
+}
+uint64_t sv_jsonl_empty(const sv_jsonl *r)
+{
+    return r->n_empty;
+}

@@ -20,11 +20,23 @@ typedef struct entry {
     uint64_t begin, end;
 } entry;
 
-static void close_map(void *m) { sv_file_map_close(m); }
-static void decref_json(void *j) { json_decref(j); }
-static void drop_map(void *m) { sv_map_drop(m); }
+static void close_map(void *m)
+{
+    sv_file_map_close(m);
+}
+static void decref_json(void *j)
+{
+    json_decref(j);
+}
+static void drop_map(void *m)
+{
+    sv_map_drop(m);
+}
 
-static const char *quote(const char *text) { return sv_str_quote(sv_str_of(text)); }
+static const char *quote(const char *text)
+{
+    return sv_str_quote(sv_str_of(text));
+}
 
 static sv_err find_dtype(const char *text, const char *tensor, sv_dtype *out)
 {
@@ -33,15 +45,16 @@ static sv_err find_dtype(const char *text, const char *tensor, sv_dtype *out)
             *out = readable[i];
             return SV_OK;
         }
-    return sv_fail(SV_E_UNSUPPORTED, "tensor %s: item type %s is not read; F32, F16, BF16, I64, I32, U8 and BOOL are", quote(tensor),
-                   quote(text));
+    return sv_fail(SV_E_UNSUPPORTED, "tensor %s: item type %s is not read; F32, F16, BF16, I64, I32, U8 and BOOL are",
+                   quote(tensor), quote(text));
 }
 
 /* A size: a whole number from 0 on. */
 static sv_err get_size(const json_t *v, const char *tensor, const char *what, uint64_t *out)
 {
     if (!json_is_integer(v) || json_integer_value(v) < 0)
-        return sv_fail(SV_E_FORMAT, "tensor %s: %s holds something that is no whole number from 0 on", quote(tensor), what);
+        return sv_fail(SV_E_FORMAT, "tensor %s: %s holds something that is no whole number from 0 on", quote(tensor),
+                       what);
     *out = (uint64_t)json_integer_value(v);
     return SV_OK;
 }
@@ -50,22 +63,26 @@ static sv_err read_entry(const char *name, json_t *v, uint64_t data_bytes, entry
 {
     size_t len = strlen(name);
     if (len == 0 || len > SV_SAFETENSORS_MAX_NAME)
-        return sv_fail(SV_E_LIMIT, "tensor %s: a name of %zu bytes; 1 to %u are allowed", quote(name), len, SV_SAFETENSORS_MAX_NAME);
+        return sv_fail(SV_E_LIMIT, "tensor %s: a name of %zu bytes; 1 to %u are allowed", quote(name), len,
+                       SV_SAFETENSORS_MAX_NAME);
     json_t *dtype = json_object_get(v, "dtype"), *shape = json_object_get(v, "shape");
     json_t *offsets = json_object_get(v, "data_offsets");
     if (!json_is_string(dtype) || !json_is_array(shape) || !json_is_array(offsets) || json_object_size(v) != 3)
-        return sv_fail(SV_E_FORMAT, "tensor %s: an entry has exactly dtype (text), shape (list) and data_offsets (list)", quote(name));
+        return sv_fail(SV_E_FORMAT,
+                       "tensor %s: an entry has exactly dtype (text), shape (list) and data_offsets (list)",
+                       quote(name));
     e->t.name = name;
     SV_TRY(find_dtype(json_string_value(dtype), name, &e->t.dtype));
     if (json_array_size(shape) > SV_TENSOR_MAX_DIM)
-        return sv_fail(SV_E_LIMIT, "tensor %s: %zu dimensions, at most %u are read", quote(name), json_array_size(shape),
-                       (unsigned)SV_TENSOR_MAX_DIM);
+        return sv_fail(SV_E_LIMIT, "tensor %s: %zu dimensions, at most %u are read", quote(name),
+                       json_array_size(shape), (unsigned)SV_TENSOR_MAX_DIM);
     e->t.n_dim = (uint32_t)json_array_size(shape);
     for (uint32_t i = 0; i < e->t.n_dim; i++)
         SV_TRY(get_size(json_array_get(shape, i), name, "shape", &e->t.dim[i]));
     SV_TRY(sv_tensor_measure(name, e->t.dtype, e->t.n_dim, e->t.dim, NULL, &e->t.bytes));
     if (json_array_size(offsets) != 2)
-        return sv_fail(SV_E_FORMAT, "tensor %s: data_offsets has %zu numbers, not 2", quote(name), json_array_size(offsets));
+        return sv_fail(SV_E_FORMAT, "tensor %s: data_offsets has %zu numbers, not 2", quote(name),
+                       json_array_size(offsets));
     SV_TRY(get_size(json_array_get(offsets, 0), name, "data_offsets", &e->begin));
     SV_TRY(get_size(json_array_get(offsets, 1), name, "data_offsets", &e->end));
     if (e->begin > e->end || e->end > data_bytes)
@@ -88,7 +105,8 @@ static sv_err check_metadata(json_t *m)
     {
         if (!json_is_string(v))
             return sv_fail(SV_E_FORMAT, "__metadata__ %s: the value is no text", quote(key));
-        if (!sv_add_size(sum, strlen(key), &sum) || !sv_add_size(sum, json_string_length(v), &sum) || sum > SV_SAFETENSORS_MAX_METADATA)
+        if (!sv_add_size(sum, strlen(key), &sum) || !sv_add_size(sum, json_string_length(v), &sum) ||
+            sum > SV_SAFETENSORS_MAX_METADATA)
             return sv_fail(SV_E_LIMIT, "__metadata__ holds more than %u bytes of text", SV_SAFETENSORS_MAX_METADATA);
     }
     return SV_OK;
@@ -110,13 +128,15 @@ static sv_err check_tiling(const entry *e, size_t n, uint64_t data_bytes)
     uint64_t at = 0;
     for (size_t i = 0; i < n; i++) {
         if (e[i].begin != at)
-            return sv_fail(SV_E_FORMAT, "tensor %s begins at byte %llu of the data, but the one before it ends at %llu: %s", quote(e[i].t.name),
-                           (unsigned long long)e[i].begin, (unsigned long long)at, e[i].begin < at ? "they overlap" : "a hole");
+            return sv_fail(SV_E_FORMAT,
+                           "tensor %s begins at byte %llu of the data, but the one before it ends at %llu: %s",
+                           quote(e[i].t.name), (unsigned long long)e[i].begin, (unsigned long long)at,
+                           e[i].begin < at ? "they overlap" : "a hole");
         at = e[i].end;
     }
     if (at != data_bytes)
-        return sv_fail(SV_E_FORMAT, "the tensors end at byte %llu of the data, the file at %llu", (unsigned long long)at,
-                       (unsigned long long)data_bytes);
+        return sv_fail(SV_E_FORMAT, "the tensors end at byte %llu of the data, the file at %llu",
+                       (unsigned long long)at, (unsigned long long)data_bytes);
     return SV_OK;
 }
 
@@ -130,7 +150,8 @@ static sv_err check_no_minus(sv_str text)
         else if (quoted && text.p[i] == '\\')
             i++;
         else if (!quoted && text.p[i] == '-')
-            return sv_fail(SV_E_FORMAT, "byte %zu of the header: a number below 0 (or -0); sizes and offsets start at 0", i);
+            return sv_fail(SV_E_FORMAT,
+                           "byte %zu of the header: a number below 0 (or -0); sizes and offsets start at 0", i);
     }
     return SV_OK;
 }
@@ -143,10 +164,11 @@ static sv_err read_header(sv_arena *a, const uint8_t *p, size_t n, json_t **out,
         return sv_fail(SV_E_FORMAT, "%zu bytes long; a safetensors file has at least 8 and its header", n);
     uint64_t len = sv_load_u64(p);
     if (len > SV_SAFETENSORS_MAX_HEADER)
-        return sv_fail(SV_E_LIMIT, "a header of %llu bytes; at most %u are read (is it a safetensors file?)", (unsigned long long)len,
-                       SV_SAFETENSORS_MAX_HEADER);
+        return sv_fail(SV_E_LIMIT, "a header of %llu bytes; at most %u are read (is it a safetensors file?)",
+                       (unsigned long long)len, SV_SAFETENSORS_MAX_HEADER);
     if (len > n - 8)
-        return sv_fail(SV_E_FORMAT, "a header of %llu bytes in a file of %zu: cut off, or no safetensors file", (unsigned long long)len, n);
+        return sv_fail(SV_E_FORMAT, "a header of %llu bytes in a file of %zu: cut off, or no safetensors file",
+                       (unsigned long long)len, n);
     sv_str text = { (const char *)p + 8, (size_t)len };
     if (text.n == 0 || text.p[0] != '{')
         return sv_fail(SV_E_FORMAT, "the header does not start with {: no safetensors file, or a damaged one");
@@ -173,9 +195,7 @@ static sv_err read_file(sv_arena *a, const uint8_t *p, size_t n, const char *fil
     if (want > SV_TENSORS_MAX_FILE)
         return sv_fail(SV_E_LIMIT, "%zu tensors in one file, at most %u are read", want, SV_TENSORS_MAX_FILE);
     entry *e = SV_NEW_N(a, entry, want ? want : 1);
-    json_object_foreach(root, key, v)
-        if (v != meta)
-            SV_TRY(read_entry(key, v, n - data, &e[count++]));
+    json_object_foreach(root, key, v) if (v != meta) SV_TRY(read_entry(key, v, n - data, &e[count++]));
     qsort(e, count, sizeof *e, by_begin);
     SV_TRY(check_tiling(e, count, n - data));
     sv_named_tensor *t = SV_NEW_N(a, sv_named_tensor, count ? count : 1);
@@ -258,7 +278,8 @@ static sv_err check_shard_name(const char *dir, const char *file, const char *pa
 {
     char real_dir[PATH_MAX], real_file[PATH_MAX];
     size_t len = strlen(file);
-    if (len == 0 || len > 255 || strchr(file, '/') || strstr(file, "..") || !sv_str_ends(sv_str_of(file), ".safetensors"))
+    if (len == 0 || len > 255 || strchr(file, '/') || strstr(file, "..") ||
+        !sv_str_ends(sv_str_of(file), ".safetensors"))
         return sv_fail(SV_E_FORMAT, "shard %s: not the name of a .safetensors file in the same folder", quote(file));
     if (!realpath(dir, real_dir) || !realpath(path, real_file))
         return sv_fail(SV_E_NOTFOUND, "shard %s is missing in %s; fetch the model again", quote(file), dir);
@@ -267,7 +288,8 @@ static sv_err check_shard_name(const char *dir, const char *file, const char *pa
         *cut = '\0';
     size_t n = strlen(real_dir);
     if (strncmp(real_dir, real_file, n) != 0 || (n > 1 && real_file[n] != '/'))
-        return sv_fail(SV_E_FORMAT, "shard %s is a link to %s, outside the model's folder; copy it there", quote(file), real_file);
+        return sv_fail(SV_E_FORMAT, "shard %s is a link to %s, outside the model's folder; copy it there", quote(file),
+                       real_file);
     return SV_OK;
 }
 
@@ -303,16 +325,15 @@ static sv_err check_weight_map(const json_t *weight_map, const sv_tensors *t)
     for (size_t i = 0; i < t->n; i++) {
         const char *file = json_string_value(json_object_get(weight_map, t->item[i].name));
         if (!file || strcmp(file, t->item[i].file) != 0)
-            return sv_fail(SV_E_FORMAT, "tensor %s lies in %s, but weight_map says %s", quote(t->item[i].name), t->item[i].file,
-                           file ? quote(file) : "nothing of it");
+            return sv_fail(SV_E_FORMAT, "tensor %s lies in %s, but weight_map says %s", quote(t->item[i].name),
+                           t->item[i].file, file ? quote(file) : "nothing of it");
     }
     if (t->n != json_object_size(weight_map)) {
         const char *key;
         json_t *v;
-        json_object_foreach((json_t *)weight_map, key, v)
-            if (!sv_tensors_find(t, key))
-                return sv_fail(SV_E_FORMAT, "weight_map says that tensor %s lies in %s, but it does not", quote(key),
-                               quote(json_string_value(v)));
+        json_object_foreach((json_t *)weight_map, key, v) if (!sv_tensors_find(t, key)) return sv_fail(
+            SV_E_FORMAT, "weight_map says that tensor %s lies in %s, but it does not", quote(key),
+            quote(json_string_value(v)));
     }
     return SV_OK;
 }
@@ -324,8 +345,8 @@ static void warn_total_size(const json_t *root, const sv_tensors *t, const char 
     for (size_t i = 0; i < t->n; i++)
         (void)sv_add_u64(sum, t->item[i].bytes, &sum);
     if (json_is_integer(said) && (uint64_t)json_integer_value(said) != sum)
-        sv_log(SV_LOG_WARN, "format", "%s: total_size says %lld bytes, the tensors have %llu", path, (long long)json_integer_value(said),
-               (unsigned long long)sum);
+        sv_log(SV_LOG_WARN, "format", "%s: total_size says %lld bytes, the tensors have %llu", path,
+               (long long)json_integer_value(said), (unsigned long long)sum);
 }
 
 static sv_err open_index(const char *path, sv_tensors *t)
@@ -340,7 +361,8 @@ static sv_err open_index(const char *path, sv_tensors *t)
     if (!json_is_object(map))
         return sv_fail(SV_E_FORMAT, "no object weight_map (tensor name to file name)");
     if (json_object_size(map) > SV_TENSORS_MAX_MODEL)
-        return sv_fail(SV_E_LIMIT, "%zu tensors in weight_map, at most %u are read", json_object_size(map), SV_TENSORS_MAX_MODEL);
+        return sv_fail(SV_E_LIMIT, "%zu tensors in weight_map, at most %u are read", json_object_size(map),
+                       SV_TENSORS_MAX_MODEL);
     SV_TRY(list_shards(t->arena, map, &s, &n));
     for (size_t i = 0; i < n; i++) {
         sv_file_map *m;
@@ -375,8 +397,10 @@ sv_err sv_safetensors_open(const char *path, sv_tensors **out)
             file = sv_path_join(t->arena, path, "model.safetensors.index.json");
         if (!sv_file_exists(file)) {
             sv_tensors_close(t);
-            return sv_fail(SV_E_NOTFOUND, "%s: neither model.safetensors nor model.safetensors.index.json is there; "
-                                          "other weight files must be converted to safetensors first", path);
+            return sv_fail(SV_E_NOTFOUND,
+                           "%s: neither model.safetensors nor model.safetensors.index.json is there; "
+                           "other weight files must be converted to safetensors first",
+                           path);
         }
     }
     bool is_index = sv_str_ends(sv_str_of(file), ".index.json");

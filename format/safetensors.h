@@ -20,10 +20,11 @@ sv_err sv_safetensors_open(const char *path, sv_tensors **out);
 sv_err sv_safetensors_open_bytes(const uint8_t *p, size_t n, const char *name, sv_tensors **out);
 
 /* Writes FILE (or, above shard_bytes, FILE-0000i-of-0000n.safetensors and FILE.safetensors.index.json) into dir, where
- * FILE is stem: "model" gives model.safetensors. Order in the file: item size descending, then name. Items are borrowed.
- * Nothing is seen under the final name before all of that file is on disk. shard_bytes 0: 5,000,000,000. The index comes
- * last; then the file that an older model of the same stem left (index or single file) is removed, since readers would
- * take it. */
-sv_err sv_safetensors_write(const char *dir, const char *stem, const sv_named_tensor *item, size_t n, uint64_t shard_bytes);
+ * FILE is stem: "model" gives model.safetensors. Order in the file: item size descending, then name. Items are
+ * borrowed. Nothing is seen under the final name before all of that file is on disk. shard_bytes 0: 5,000,000,000. The
+ * index comes last; then the file that an older model of the same stem left (index or single file) is removed, since
+ * readers would take it. */
+sv_err sv_safetensors_write(const char *dir, const char *stem, const sv_named_tensor *item, size_t n,
+                            uint64_t shard_bytes);
 
 #endif

@@ -27,7 +27,10 @@ typedef struct plan {
     uint64_t total;
 } plan;
 
-static const char *quote(const char *text) { return sv_str_quote(sv_str_of(text)); }
+static const char *quote(const char *text)
+{
+    return sv_str_quote(sv_str_of(text));
+}
 
 static int by_size_then_name(const void *a, const void *b)
 {
@@ -40,11 +43,13 @@ static sv_err check_item(const sv_named_tensor *t)
 {
     uint64_t bytes;
     size_t len = strlen(t->name);
-    if (len == 0 || len > SV_SAFETENSORS_MAX_NAME || !sv_utf8_valid(t->name, len, NULL) || strcmp(t->name, "__metadata__") == 0)
+    if (len == 0 || len > SV_SAFETENSORS_MAX_NAME || !sv_utf8_valid(t->name, len, NULL) ||
+        strcmp(t->name, "__metadata__") == 0)
         return sv_fail(SV_E_ARG, "tensor %s: a name has 1 to %u bytes of UTF-8 and is not __metadata__", quote(t->name),
                        SV_SAFETENSORS_MAX_NAME);
     if ((unsigned)t->dtype >= SV_DTYPE_COUNT || sv_dtype_is_block(t->dtype))
-        return sv_fail(SV_E_DTYPE, "tensor %s: safetensors holds no %s; write GGUF instead", quote(t->name), sv_dtype_name(t->dtype));
+        return sv_fail(SV_E_DTYPE, "tensor %s: safetensors holds no %s; write GGUF instead", quote(t->name),
+                       sv_dtype_name(t->dtype));
     SV_TRY(sv_tensor_measure(t->name, t->dtype, t->n_dim, t->dim, NULL, &bytes));
     if (bytes != t->bytes)
         return sv_fail(SV_E_SHAPE, "tensor %s: %llu bytes given, its shape and type need %llu", quote(t->name),
@@ -85,7 +90,8 @@ static sv_err make_plan(plan *p, const sv_named_tensor *item, size_t n, uint64_t
     memcpy(p->part, list, p->n_part * sizeof *list);
     sv_mem_free(list);
     if (p->n_part > SV_TENSORS_MAX_FILES)
-        return sv_fail(SV_E_LIMIT, "%zu shards, at most %u are read back; take larger shards", p->n_part, SV_TENSORS_MAX_FILES);
+        return sv_fail(SV_E_LIMIT, "%zu shards, at most %u are read back; take larger shards", p->n_part,
+                       SV_TENSORS_MAX_FILES);
     return SV_OK;
 }
 
@@ -108,7 +114,8 @@ static void add_header_entry(sv_bytes *h, const sv_named_tensor *t, uint64_t beg
     sv_bytes_printf(h, ":{\"dtype\":\"%s\",\"shape\":[", sv_dtype_name(t->dtype));
     for (uint32_t i = 0; i < t->n_dim; i++)
         sv_bytes_printf(h, i ? ",%llu" : "%llu", (unsigned long long)t->dim[i]);
-    sv_bytes_printf(h, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin, (unsigned long long)(begin + t->bytes));
+    sv_bytes_printf(h, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin,
+                    (unsigned long long)(begin + t->bytes));
 }
 
 /* 8 bytes of length and the JSON, padded with spaces so that data starts at a multiple of 64. */
@@ -125,7 +132,8 @@ static sv_err make_header(const plan *p, const part *q, sv_bytes *h)
     while (h->n % DATA_ALIGN != 0)
         sv_bytes_char(h, ' ');
     if (h->n - 8 > SV_SAFETENSORS_MAX_HEADER)
-        return sv_fail(SV_E_LIMIT, "a header of %zu bytes, at most %u are read; take smaller shards", h->n - 8, SV_SAFETENSORS_MAX_HEADER);
+        return sv_fail(SV_E_LIMIT, "a header of %zu bytes, at most %u are read; take smaller shards", h->n - 8,
+                       SV_SAFETENSORS_MAX_HEADER);
     sv_store_u64((uint8_t *)h->p, h->n - 8);
     return SV_OK;
 }
@@ -163,7 +171,8 @@ static const char *part_name(const plan *p, size_t i)
 static sv_err write_index(const plan *p, const char *path)
 {
     sv_bytes b = { 0 };
-    sv_bytes_printf(&b, "{\n  \"metadata\": {\n    \"total_size\": %llu\n  },\n  \"weight_map\": {", (unsigned long long)p->total);
+    sv_bytes_printf(&b, "{\n  \"metadata\": {\n    \"total_size\": %llu\n  },\n  \"weight_map\": {",
+                    (unsigned long long)p->total);
     for (size_t i = 0; i < p->n_part; i++)
         for (size_t j = 0; j < p->part[i].n; j++) {
             sv_bytes_text(&b, i + j ? ",\n    " : "\n    ");
@@ -191,7 +200,8 @@ static sv_err write_all(plan *p, const sv_named_tensor *item, size_t n, uint64_t
     return sv_file_remove_tree(single);
 }
 
-sv_err sv_safetensors_write(const char *dir, const char *stem, const sv_named_tensor *item, size_t n, uint64_t shard_bytes)
+sv_err sv_safetensors_write(const char *dir, const char *stem, const sv_named_tensor *item, size_t n,
+                            uint64_t shard_bytes)
 {
     plan p = { .arena = sv_arena_make(), .dir = dir, .stem = stem };
     sv_err e = write_all(&p, item, n, shard_bytes);

@@ -5,7 +5,10 @@
 
 #include "base/check.h"
 
-static void drop_map(void *m) { sv_map_drop(m); }
+static void drop_map(void *m)
+{
+    sv_map_drop(m);
+}
 
 const sv_named_tensor *sv_tensors_find(const sv_tensors *t, const char *name)
 {
@@ -30,18 +33,20 @@ sv_err sv_tensor_measure(const char *name, sv_dtype dtype, uint32_t n_dim, const
                          uint64_t *bytes)
 {
     if ((unsigned)dtype >= SV_DTYPE_COUNT)
-        return sv_fail(SV_E_DTYPE, "tensor %s: item type number %u does not exist", sv_str_quote(sv_str_of(name)), (unsigned)dtype);
+        return sv_fail(SV_E_DTYPE, "tensor %s: item type number %u does not exist", sv_str_quote(sv_str_of(name)),
+                       (unsigned)dtype);
     if (n_dim > SV_TENSOR_MAX_DIM)
-        return sv_fail(SV_E_LIMIT, "tensor %s: %u dimensions, at most %u are read", sv_str_quote(sv_str_of(name)), n_dim,
-                       (unsigned)SV_TENSOR_MAX_DIM);
+        return sv_fail(SV_E_LIMIT, "tensor %s: %u dimensions, at most %u are read", sv_str_quote(sv_str_of(name)),
+                       n_dim, (unsigned)SV_TENSOR_MAX_DIM);
     uint64_t n = 1, last = n_dim ? dim[n_dim - 1] : 1, block = sv_dtype_block_items(dtype);
     for (uint32_t i = 0; i < n_dim; i++)
         if (dim[i] > SV_TENSOR_MAX_ITEMS || !sv_mul_u64(n, dim[i], &n) || n > SV_TENSOR_MAX_ITEMS)
             return sv_fail(SV_E_LIMIT, "tensor %s: dimension %u is %llu; dimensions and their product stay below 2^48",
                            sv_str_quote(sv_str_of(name)), i, (unsigned long long)dim[i]);
     if (last % block != 0)
-        return sv_fail(SV_E_FORMAT, "tensor %s: rows of %llu items, but %s blocks hold %llu: the row must be a multiple",
-                       sv_str_quote(sv_str_of(name)), (unsigned long long)last, sv_dtype_name(dtype), (unsigned long long)block);
+        return sv_fail(
+            SV_E_FORMAT, "tensor %s: rows of %llu items, but %s blocks hold %llu: the row must be a multiple",
+            sv_str_quote(sv_str_of(name)), (unsigned long long)last, sv_dtype_name(dtype), (unsigned long long)block);
     if (items)
         *items = n;
     if (bytes)
@@ -59,8 +64,8 @@ sv_err sv_tensors_index(sv_tensors *t)
         if (sv_map_put(m, key, (uint32_t)i))
             continue;
         (void)sv_map_get(m, key, &first);
-        return sv_fail(SV_E_FORMAT, "tensor %s is there twice: in %s and in %s; names must be unique", sv_str_quote(key),
-                       t->item[first].file, t->item[i].file);
+        return sv_fail(SV_E_FORMAT, "tensor %s is there twice: in %s and in %s; names must be unique",
+                       sv_str_quote(key), t->item[first].file, t->item[i].file);
     }
     t->by_name = m;
     return SV_OK;
@@ -84,7 +89,8 @@ sv_err sv_named_tensor_check_finite(const sv_named_tensor *t)
         else
             ok = sv_dtype_scale_is_finite(t->dtype, p);
         if (!ok)
-            return sv_fail(SV_E_FORMAT, "tensor %s (%s, in %s): %s %llu is inf or NaN; the file is damaged or was trained apart",
+            return sv_fail(SV_E_FORMAT,
+                           "tensor %s (%s, in %s): %s %llu is inf or NaN; the file is damaged or was trained apart",
                            sv_str_quote(sv_str_of(t->name)), sv_dtype_name(t->dtype), t->file ? t->file : "memory",
                            is_float ? "item" : "the scale of block", (unsigned long long)i);
     }

@@ -32,15 +32,16 @@ typedef struct sv_named_tensor {
 typedef struct sv_tensors {
     sv_named_tensor *item; /* in file order */
     size_t n;
-    sv_arena *arena;       /* owns names and the mapping (deferred) */
-    sv_map *by_name;       /* name to index; NULL: sv_tensors_find walks the items */
+    sv_arena *arena; /* owns names and the mapping (deferred) */
+    sv_map *by_name; /* name to index; NULL: sv_tensors_find walks the items */
 } sv_tensors;
 
 const sv_named_tensor *sv_tensors_find(const sv_tensors *t, const char *name); /* NULL: not there */
 void sv_tensors_close(sv_tensors *t);                                          /* NULL is fine */
 
 /* Items and bytes from dtype and dimensions, multiplied checked. SV_E_LIMIT: more than 8 dimensions, a dimension or a
- * product above SV_TENSOR_MAX_ITEMS; SV_E_FORMAT: the innermost dimension is no multiple of the block. Out may be NULL. */
+ * product above SV_TENSOR_MAX_ITEMS; SV_E_FORMAT: the innermost dimension is no multiple of the block. Out may be NULL.
+ */
 sv_err sv_tensor_measure(const char *name, sv_dtype dtype, uint32_t n_dim, const uint64_t *dim, uint64_t *items,
                          uint64_t *bytes);
 /* Fills by_name. SV_E_FORMAT names the tensor that is there twice, and both files. */

@@ -2,8 +2,8 @@
  * Item types: sizes, names, exact widening, single rounding, block quantisation. Header only, so that plug-ins link to
  * nothing of ours. Formulas of block types: serving formats of GGUF (ggml docs/gguf.md), docs/arithmetic.md A-6x.
  * Threads: values.
- * Blocks are read and written byte by byte, little-endian, at any address. Compile with -ffp-contract=off: f(d n) + m is
- * two roundings. A NaN that passes through is made quiet, its sign and top payload bits stay (as F16C does).
+ * Blocks are read and written byte by byte, little-endian, at any address. Compile with -ffp-contract=off: f(d n) + m
+ * is two roundings. A NaN that passes through is made quiet, its sign and top payload bits stay (as F16C does).
  */
 #ifndef SV_NUM_DTYPE_H
 #define SV_NUM_DTYPE_H
@@ -33,14 +33,20 @@ static inline float sv_f32_of_bits(uint32_t u)
     return x;
 }
 
-static inline uint16_t sv_load_u16(const uint8_t *p) { return (uint16_t)((unsigned)p[0] | (unsigned)p[1] << 8); }
+static inline uint16_t sv_load_u16(const uint8_t *p)
+{
+    return (uint16_t)((unsigned)p[0] | (unsigned)p[1] << 8);
+}
 
 static inline uint32_t sv_load_u32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static inline uint64_t sv_load_u64(const uint8_t *p) { return sv_load_u32(p) | (uint64_t)sv_load_u32(p + 4) << 32; }
+static inline uint64_t sv_load_u64(const uint8_t *p)
+{
+    return sv_load_u32(p) | (uint64_t)sv_load_u32(p + 4) << 32;
+}
 
 static inline void sv_store_u16(uint8_t *p, uint16_t v)
 {
@@ -62,7 +68,10 @@ static inline void sv_store_u64(uint8_t *p, uint64_t v)
 
 /* ---- widening: exact ---- */
 
-static inline float sv_bf16_widen(uint16_t h) { return sv_f32_of_bits((uint32_t)h << 16); }
+static inline float sv_bf16_widen(uint16_t h)
+{
+    return sv_f32_of_bits((uint32_t)h << 16);
+}
 
 static inline float sv_f16_widen(uint16_t h)
 {
@@ -107,10 +116,16 @@ static inline uint16_t sv_f16_narrow(float x)
 /* ---- sizes and kinds ---- */
 
 /* Types whose items share scales: rows are whole blocks. */
-static inline bool sv_dtype_is_block(sv_dtype t) { return (unsigned)t < SV_DTYPE_COUNT && sv_dtype_block_items(t) > 1u; }
+static inline bool sv_dtype_is_block(sv_dtype t)
+{
+    return (unsigned)t < SV_DTYPE_COUNT && sv_dtype_block_items(t) > 1u;
+}
 
 /* F32, BF16, F16: one item, one float. */
-static inline bool sv_dtype_is_float(sv_dtype t) { return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16; }
+static inline bool sv_dtype_is_float(sv_dtype t)
+{
+    return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16;
+}
 
 /* Bytes of n_items of a row; SV_DTYPE_BAD_BYTES when t is no type, n_items is no multiple of its block or it wraps. */
 static inline uint64_t sv_dtype_row_bytes(sv_dtype t, uint64_t n_items)
@@ -125,7 +140,10 @@ static inline uint64_t sv_dtype_row_bytes(sv_dtype t, uint64_t n_items)
 
 /* ---- blocks to f32 ---- */
 
-static inline float sv_dtype_scale_f16(const uint8_t *p) { return sv_f16_widen(sv_load_u16(p)); }
+static inline float sv_dtype_scale_f16(const uint8_t *p)
+{
+    return sv_f16_widen(sv_load_u16(p));
+}
 
 /* The 6-bit scale and minimum of group g (0 .. 7) of a K block, from its 12 bytes s. */
 static inline void sv_dtype_k_scale(const uint8_t *s, unsigned g, unsigned *scale, unsigned *minimum)
@@ -186,14 +204,20 @@ static inline void sv_dtype_dequant_q6_k(const uint8_t *b, float *out)
     }
 }
 
-/* One block (sv_dtype_block_bytes(t) bytes) to sv_dtype_block_items(t) floats. False, and nothing written, for I32, I64,
- * U8 and BOOL: they are no weights. */
+/* One block (sv_dtype_block_bytes(t) bytes) to sv_dtype_block_items(t) floats. False, and nothing written, for I32,
+ * I64, U8 and BOOL: they are no weights. */
 static inline bool sv_dtype_dequant_block(sv_dtype t, const uint8_t *block, float *out)
 {
     switch (t) {
-    case SV_DT_F32: out[0] = sv_f32_of_bits(sv_load_u32(block)); return true;
-    case SV_DT_BF16: out[0] = sv_bf16_widen(sv_load_u16(block)); return true;
-    case SV_DT_F16: out[0] = sv_f16_widen(sv_load_u16(block)); return true;
+    case SV_DT_F32:
+        out[0] = sv_f32_of_bits(sv_load_u32(block));
+        return true;
+    case SV_DT_BF16:
+        out[0] = sv_bf16_widen(sv_load_u16(block));
+        return true;
+    case SV_DT_F16:
+        out[0] = sv_f16_widen(sv_load_u16(block));
+        return true;
     case SV_DT_Q8_0: {
         float d = sv_dtype_scale_f16(block);
         for (unsigned j = 0; j < 32; j++)
@@ -209,11 +233,18 @@ static inline bool sv_dtype_dequant_block(sv_dtype t, const uint8_t *block, floa
     case SV_DT_Q4_0:
     case SV_DT_Q4_1:
     case SV_DT_Q5_0:
-    case SV_DT_Q5_1: sv_dtype_dequant_32(t, block, out); return true;
+    case SV_DT_Q5_1:
+        sv_dtype_dequant_32(t, block, out);
+        return true;
     case SV_DT_Q4_K:
-    case SV_DT_Q5_K: sv_dtype_dequant_q45_k(t, block, out); return true;
-    case SV_DT_Q6_K: sv_dtype_dequant_q6_k(block, out); return true;
-    default: return false;
+    case SV_DT_Q5_K:
+        sv_dtype_dequant_q45_k(t, block, out);
+        return true;
+    case SV_DT_Q6_K:
+        sv_dtype_dequant_q6_k(block, out);
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -243,10 +274,14 @@ static inline bool sv_dtype_scale_is_finite(sv_dtype t, const uint8_t *block)
         return (sv_load_u16(block) & 0x7c00u) != 0x7c00u;
     case SV_DT_Q8_0:
     case SV_DT_Q4_0:
-    case SV_DT_Q5_0: return (sv_load_u16(block) & 0x7c00u) != 0x7c00u;
-    case SV_DT_Q6_K: return (sv_load_u16(block + 208) & 0x7c00u) != 0x7c00u;
-    case SV_DT_Q8X: return (sv_load_u32(block) & 0x7f800000u) != 0x7f800000u;
-    default: return true;
+    case SV_DT_Q5_0:
+        return (sv_load_u16(block) & 0x7c00u) != 0x7c00u;
+    case SV_DT_Q6_K:
+        return (sv_load_u16(block + 208) & 0x7c00u) != 0x7c00u;
+    case SV_DT_Q8X:
+        return (sv_load_u32(block) & 0x7f800000u) != 0x7f800000u;
+    default:
+        return true;
     }
 }
 
@@ -260,7 +295,10 @@ static inline float sv_dtype_inverse(float d)
 }
 
 /* trunc(v) held in [0, 15]; NaN gives 0. */
-static inline unsigned sv_dtype_code4(float v) { return v >= 15.0f ? 15u : v >= 1.0f ? (unsigned)v : 0u; }
+static inline unsigned sv_dtype_code4(float v)
+{
+    return v >= 15.0f ? 15u : v >= 1.0f ? (unsigned)v : 0u;
+}
 
 /* Codes use the f32 scale, the file holds its f16. */
 static inline void sv_dtype_quant_q8_0(const float *x, uint8_t *b)
@@ -280,8 +318,8 @@ static inline void sv_dtype_quant_q8_0(const float *x, uint8_t *b)
     }
 }
 
-/* Product and sum are each rounded to f32, as the PyPI package gguf 0.19.0 does (measured: byte-equal; one fma, or binary64,
- * gives other codes where an item falls halfway). */
+/* Product and sum are each rounded to f32, as the PyPI package gguf 0.19.0 does (measured: byte-equal; one fma, or
+ * binary64, gives other codes where an item falls halfway). */
 static inline void sv_dtype_quant_q4_0(const float *x, uint8_t *b)
 {
     float amax = x[0] < 0.0f ? -x[0] : x[0], e = x[0];
@@ -317,18 +355,31 @@ static inline void sv_dtype_quant_q4_1(const float *x, uint8_t *b)
     }
 }
 
-/* sv_dtype_block_items(t) floats to one block of F32, BF16, F16, Q8_0, Q4_0 or Q4_1. False: not a type that is written, or
- * a scale that f16 cannot hold (an item is NaN, inf or too large); the block is then not to be used. */
+/* sv_dtype_block_items(t) floats to one block of F32, BF16, F16, Q8_0, Q4_0 or Q4_1. False: not a type that is written,
+ * or a scale that f16 cannot hold (an item is NaN, inf or too large); the block is then not to be used. */
 static inline bool sv_dtype_quant_block(sv_dtype t, const float *x, uint8_t *block)
 {
     switch (t) {
-    case SV_DT_F32: sv_store_u32(block, sv_f32_bits(x[0])); return true;
-    case SV_DT_BF16: sv_store_u16(block, sv_bf16_narrow(x[0])); return true;
-    case SV_DT_F16: sv_store_u16(block, sv_f16_narrow(x[0])); return true;
-    case SV_DT_Q8_0: sv_dtype_quant_q8_0(x, block); break;
-    case SV_DT_Q4_0: sv_dtype_quant_q4_0(x, block); break;
-    case SV_DT_Q4_1: sv_dtype_quant_q4_1(x, block); break;
-    default: return false;
+    case SV_DT_F32:
+        sv_store_u32(block, sv_f32_bits(x[0]));
+        return true;
+    case SV_DT_BF16:
+        sv_store_u16(block, sv_bf16_narrow(x[0]));
+        return true;
+    case SV_DT_F16:
+        sv_store_u16(block, sv_f16_narrow(x[0]));
+        return true;
+    case SV_DT_Q8_0:
+        sv_dtype_quant_q8_0(x, block);
+        break;
+    case SV_DT_Q4_0:
+        sv_dtype_quant_q4_0(x, block);
+        break;
+    case SV_DT_Q4_1:
+        sv_dtype_quant_q4_1(x, block);
+        break;
+    default:
+        return false;
     }
     return sv_dtype_scale_is_finite(t, block);
 }

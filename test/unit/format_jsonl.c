@@ -79,7 +79,10 @@ typedef struct bad_row {
     const char *place; /* the sentence's start; NULL: file and line alone */
 } bad_row;
 
-#define BAD(literal, want, place) { literal, sizeof(literal) - 1, want, place }
+#define BAD(literal, want, place) \
+    { \
+        literal, sizeof(literal) - 1, want, place \
+    }
 
 static const bad_row bad[] = {
     BAD("[1]", SV_E_FORMAT, "d.jsonl:2:1: "),

@@ -60,8 +60,10 @@ static sv_err try_file(const char *header, size_t n_data)
 static void test_tensors_come_in_file_order_with_shapes_and_bytes(void **state)
 {
     (void)state;
-    const char *h = "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[4,16]},"
-                    "\"s\":{\"shape\":[],\"data_offsets\":[0,4],\"dtype\":\"F32\"},\"z\":{\"dtype\":\"I64\",\"shape\":[5,0],\"data_offsets\":[4,4]}}  ";
+    const char *h =
+        "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[4,16]},"
+        "\"s\":{\"shape\":[],\"data_offsets\":[0,4],\"dtype\":\"F32\"},\"z\":{\"dtype\":\"I64\",\"shape\":[5,0],\"data_"
+        "offsets\":[4,4]}}  ";
     sv_tensors *t = NULL;
     sv_bytes b = make_file(h, strlen(h), 16);
     assert_int_equal(open_raw(b.p, b.n, &t), SV_OK);
@@ -83,8 +85,11 @@ static void test_tensors_come_in_file_order_with_shapes_and_bytes(void **state)
     sv_bytes_done(&b);
 }
 
-#define ONE(name, dtype, shape, offsets) "{\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
-#define TWO(a, b) "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" a "},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" b "}}"
+#define ONE(name, dtype, shape, offsets) \
+    "{\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
+#define TWO(a, b) \
+    "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" a \
+    "},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" b "}}"
 
 typedef struct evil_row {
     const char *header;
@@ -118,7 +123,7 @@ static const evil_row evil[] = {
     { ONE("a", "U8", "[9223372036854775808]", "[0,4]"), 4, SV_E_FORMAT },
     { ONE("a", "U8", "[1]", "[18446744073709551615,0]"), 1, SV_E_FORMAT },
     { ONE("a", "U8", "[1]", "[9223372036854775806,9223372036854775807]"), 1, SV_E_FORMAT },
-    { ONE("a", "U8", "[281474976710655,0]", "[0,0]"), 0, SV_OK },     /* 2^48 - 1 */
+    { ONE("a", "U8", "[281474976710655,0]", "[0,0]"), 0, SV_OK },      /* 2^48 - 1 */
     { ONE("a", "U8", "[281474976710656,0]", "[0,0]"), 0, SV_E_LIMIT }, /* 2^48 */
     { ONE("a", "U8", "[16777216,16777215,0]", "[0,0]"), 0, SV_OK },
     { ONE("a", "U8", "[16777216,16777216,0]", "[0,0]"), 0, SV_E_LIMIT },
@@ -144,13 +149,14 @@ static const evil_row evil[] = {
     { "{\"a\":[]}", 0, SV_E_FORMAT },
     { "{\"a\":null}", 0, SV_E_FORMAT },
     { TWO("[0,4]", "[4,8]"), 8, SV_OK },
-    { TWO("[4,8]", "[0,4]"), 8, SV_OK }, /* entries in any order */
+    { TWO("[4,8]", "[0,4]"), 8, SV_OK },       /* entries in any order */
     { TWO("[0,4]", "[3,7]"), 7, SV_E_FORMAT }, /* overlap */
     { TWO("[0,4]", "[0,4]"), 4, SV_E_FORMAT }, /* the same place twice */
     { TWO("[0,4]", "[5,9]"), 9, SV_E_FORMAT }, /* hole */
     { TWO("[0,4]", "[4,8]"), 9, SV_E_FORMAT }, /* trailing byte */
-    { "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2,
-      SV_E_FORMAT }, /* a name twice */
+    { "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
+      "offsets\":[1,2]}}",
+      2, SV_E_FORMAT }, /* a name twice */
     { "{\"__metadata__\":{\"a\":1}}", 0, SV_E_FORMAT },
     { "{\"__metadata__\":[]}", 0, SV_E_FORMAT },
     { "{\"__metadata__\":{\"a\":{}}}", 0, SV_E_FORMAT },
@@ -172,7 +178,9 @@ static void test_r17_evil_headers_are_refused_with_the_files_name(void **state)
 static void test_r02_header_lengths_beyond_the_file_are_refused(void **state)
 {
     (void)state;
-    static const uint64_t len[] = { 3, 25000000, 25000001, UINT64_C(1) << 31, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 7 };
+    static const uint64_t len[] = {
+        3, 25000000, 25000001, UINT64_C(1) << 31, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 7
+    };
     for (size_t i = 0; i < sizeof len / sizeof *len; i++) {
         uint8_t p[10] = { 0 };
         sv_tensors *t;
@@ -210,7 +218,8 @@ static sv_err try_many(size_t n)
     sv_bytes h = { 0 };
     sv_bytes_char(&h, '{');
     for (size_t i = 0; i < n; i++)
-        sv_bytes_printf(&h, "%s\"t%zu\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}", i ? "," : "", i, n - 1 - i, n - i);
+        sv_bytes_printf(&h, "%s\"t%zu\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}", i ? "," : "", i,
+                        n - 1 - i, n - i);
     sv_bytes_char(&h, '}');
     sv_err e = try_file(h.p, n);
     sv_bytes_done(&h);
@@ -301,7 +310,9 @@ static const uint8_t data[64] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
 
 static sv_named_tensor tensor(const char *name, sv_dtype t, uint64_t a, uint64_t b)
 {
-    return (sv_named_tensor){ .name = name, .dtype = t, .n_dim = 2, .dim = { a, b }, .data = data, .bytes = a * b * sv_dtype_block_bytes(t) };
+    return (sv_named_tensor){
+        .name = name, .dtype = t, .n_dim = 2, .dim = { a, b }, .data = data, .bytes = a * b * sv_dtype_block_bytes(t)
+    };
 }
 
 static const char *fresh(void)
@@ -312,7 +323,10 @@ static const char *fresh(void)
     return p;
 }
 
-static const char *in(const char *folder, const char *name) { return sv_path_join(arena, folder, name); }
+static const char *in(const char *folder, const char *name)
+{
+    return sv_path_join(arena, folder, name);
+}
 
 static sv_str read_back(const char *folder, const char *name)
 {
@@ -325,8 +339,8 @@ static void test_what_is_written_reads_back_equal_and_in_order(void **state)
 {
     (void)state;
     const char *d = fresh();
-    sv_named_tensor x[4] = { tensor("z", SV_DT_BF16, 2, 3), tensor("a \"q\"\n", SV_DT_U8, 1, 5), tensor("b", SV_DT_BF16, 0, 7),
-                             tensor("m", SV_DT_F32, 3, 1) };
+    sv_named_tensor x[4] = { tensor("z", SV_DT_BF16, 2, 3), tensor("a \"q\"\n", SV_DT_U8, 1, 5),
+                             tensor("b", SV_DT_BF16, 0, 7), tensor("m", SV_DT_F32, 3, 1) };
     sv_tensors *t;
     assert_int_equal(sv_safetensors_write(d, "model", x, 4, 0), SV_OK);
     assert_int_equal(sv_safetensors_open(d, &t), SV_OK);
@@ -341,7 +355,8 @@ static void test_what_is_written_reads_back_equal_and_in_order(void **state)
     assert_true(t->item[0].file_offset % 64 == 0);
     sv_tensors_close(t);
     sv_str s = read_back(d, "model.safetensors");
-    static const char head[] = "{\"__metadata__\":{\"format\":\"pt\"},\"m\":{\"dtype\":\"F32\",\"shape\":[3,1],\"data_offsets\":[0,12]},";
+    static const char head[] =
+        "{\"__metadata__\":{\"format\":\"pt\"},\"m\":{\"dtype\":\"F32\",\"shape\":[3,1],\"data_offsets\":[0,12]},";
     assert_memory_equal(s.p + 8, head, sizeof head - 1);
     assert_false(sv_file_exists(in(d, "model.safetensors.index.json")));
     char **names;
@@ -354,12 +369,14 @@ static void test_shards_are_cut_before_the_limit_and_read_as_one_set(void **stat
 {
     (void)state;
     const char *d = fresh();
-    sv_named_tensor x[4] = { tensor("a", SV_DT_U8, 1, 10), tensor("b", SV_DT_U8, 2, 10), tensor("c", SV_DT_U8, 1, 40), tensor("d", SV_DT_U8, 1, 1) };
+    sv_named_tensor x[4] = { tensor("a", SV_DT_U8, 1, 10), tensor("b", SV_DT_U8, 2, 10), tensor("c", SV_DT_U8, 1, 40),
+                             tensor("d", SV_DT_U8, 1, 1) };
     sv_tensors *t;
     assert_int_equal(sv_safetensors_write(d, "model", x, 4, 30), SV_OK); /* a + b = 30 fit; c is larger alone */
-    static const char want[] = "{\n  \"metadata\": {\n    \"total_size\": 71\n  },\n  \"weight_map\": {\n"
-                               "    \"a\": \"model-00001-of-00003.safetensors\",\n    \"b\": \"model-00001-of-00003.safetensors\",\n"
-                               "    \"c\": \"model-00002-of-00003.safetensors\",\n    \"d\": \"model-00003-of-00003.safetensors\"\n  }\n}\n";
+    static const char want[] =
+        "{\n  \"metadata\": {\n    \"total_size\": 71\n  },\n  \"weight_map\": {\n"
+        "    \"a\": \"model-00001-of-00003.safetensors\",\n    \"b\": \"model-00001-of-00003.safetensors\",\n"
+        "    \"c\": \"model-00002-of-00003.safetensors\",\n    \"d\": \"model-00003-of-00003.safetensors\"\n  }\n}\n";
     sv_str s = read_back(d, "model.safetensors.index.json");
     assert_int_equal(s.n, sizeof want - 1);
     assert_memory_equal(s.p, want, s.n);
@@ -388,8 +405,9 @@ static void test_what_cannot_be_read_back_is_not_written(void **state)
     char long_name[258];
     memset(long_name, 'n', 257);
     long_name[257] = '\0';
-    sv_named_tensor bad[] = { tensor("", SV_DT_U8, 1, 1), tensor(long_name, SV_DT_U8, 1, 1), tensor("\xff", SV_DT_U8, 1, 1),
-                              tensor("__metadata__", SV_DT_U8, 1, 1), tensor("q", SV_DT_Q8_0, 1, 1), tensor("n", SV_DT_U8, 1, 2) };
+    sv_named_tensor bad[] = { tensor("", SV_DT_U8, 1, 1),     tensor(long_name, SV_DT_U8, 1, 1),
+                              tensor("\xff", SV_DT_U8, 1, 1), tensor("__metadata__", SV_DT_U8, 1, 1),
+                              tensor("q", SV_DT_Q8_0, 1, 1),  tensor("n", SV_DT_U8, 1, 2) };
     static const sv_err want[] = { SV_E_ARG, SV_E_ARG, SV_E_ARG, SV_E_ARG, SV_E_DTYPE, SV_E_SHAPE };
     bad[5].bytes = 1;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -430,11 +448,13 @@ static void test_r18_an_index_and_its_shards_must_agree(void **state)
     assert_int_equal(sv_safetensors_write(d, "two", &b, 1, 0), SV_OK);
     assert_int_equal(sv_safetensors_write(d, "again", &a, 1, 0), SV_OK);
     assert_int_equal(sv_file_write(in(d, "bad.safetensors"), SV_STR("x")), SV_OK);
-    assert_int_equal(try_index(d, "{\"a\":\"one.safetensors\",\"b\":\"two.safetensors\"}"), SV_OK); /* total_size only warns */
+    assert_int_equal(try_index(d, "{\"a\":\"one.safetensors\",\"b\":\"two.safetensors\"}"),
+                     SV_OK); /* total_size only warns */
     assert_int_equal(try_index(d, "{\"a\":\"one.safetensors\",\"b\":\"one.safetensors\"}"), SV_E_FORMAT);
     assert_int_equal(try_index(d, "{\"a\":\"two.safetensors\",\"b\":\"one.safetensors\"}"), SV_E_FORMAT);
     assert_int_equal(try_index(d, "{\"a\":\"one.safetensors\",\"c\":\"two.safetensors\"}"), SV_E_FORMAT);
-    assert_int_equal(try_index(d, "{\"a\":\"one.safetensors\",\"c\":\"again.safetensors\"}"), SV_E_FORMAT); /* a in both */
+    assert_int_equal(try_index(d, "{\"a\":\"one.safetensors\",\"c\":\"again.safetensors\"}"),
+                     SV_E_FORMAT); /* a in both */
     assert_int_equal(try_index(d, "{\"a\":\"bad.safetensors\"}"), SV_E_FORMAT);
     assert_int_equal(try_index(d, "{\"a\":\"gone.safetensors\"}"), SV_E_NOTFOUND);
     assert_int_equal(try_index(d, "{\"a\":7}"), SV_E_FORMAT);

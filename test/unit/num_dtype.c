@@ -67,7 +67,8 @@ static void test_f16_narrows_to_nearest_even_at_every_middle(void **state)
 {
     (void)state;
     for (uint16_t h = 0; h < 0x7bffu; h++)
-        check_middle((float)((f16_by_definition(h) + f16_by_definition(h + 1u)) / 2.0), h, (uint16_t)(h + 1u), sv_f16_narrow);
+        check_middle((float)((f16_by_definition(h) + f16_by_definition(h + 1u)) / 2.0), h, (uint16_t)(h + 1u),
+                     sv_f16_narrow);
     check_middle(65520.0f, 0x7bff, 0x7c00, sv_f16_narrow);
     assert_int_equal(sv_f16_narrow(1e30f), 0x7c00);
     assert_int_equal(sv_f16_narrow(-INFINITY), 0xfc00);
@@ -109,7 +110,10 @@ static const vector_row vectors[] = {
     { SV_DT_Q6_K, "32858e62a6851bc8", -89.4375f, 106.0f, -27.0f, -3.75f },
 };
 
-static bool has_second(sv_dtype t) { return t == SV_DT_Q4_1 || t == SV_DT_Q5_1 || t == SV_DT_Q4_K || t == SV_DT_Q5_K; }
+static bool has_second(sv_dtype t)
+{
+    return t == SV_DT_Q4_1 || t == SV_DT_Q5_1 || t == SV_DT_Q4_K || t == SV_DT_Q5_K;
+}
 
 static void make_block(sv_dtype t, uint8_t *b)
 {
@@ -131,7 +135,8 @@ static void test_every_block_type_gives_the_bits_of_the_formats_own_tool(void **
         make_block(vectors[i].t, b);
         assert_true(sv_dtype_dequant_block(vectors[i].t, b, w));
         assert_string_equal(sha16(w, n * sizeof *w), vectors[i].sha);
-        assert_true(w[0] == vectors[i].w0 && w[1] == vectors[i].w1 && w[16] == vectors[i].w16 && w[n - 1] == vectors[i].last);
+        assert_true(w[0] == vectors[i].w0 && w[1] == vectors[i].w1 && w[16] == vectors[i].w16 &&
+                    w[n - 1] == vectors[i].last);
     }
 }
 
@@ -169,9 +174,12 @@ static void test_quantised_files_are_byte_equal_with_the_formats_own_tool(void *
 {
     (void)state;
     enum { N = 4096 * 32 };
-    static const struct { sv_dtype t; const char *sha; } row[] = {
-        { SV_DT_Q8_0, "75e25b55a5f7bb7c" }, { SV_DT_Q4_0, "95ba033242cae8fd" }, { SV_DT_Q4_1, "316bba5d1c378bec" }
-    };
+    static const struct {
+        sv_dtype t;
+        const char *sha;
+    } row[] = { { SV_DT_Q8_0, "75e25b55a5f7bb7c" },
+                { SV_DT_Q4_0, "95ba033242cae8fd" },
+                { SV_DT_Q4_1, "316bba5d1c378bec" } };
     float *x = malloc(N * sizeof *x);
     uint8_t *b = malloc(N / 32 * 34);
     uint32_t s = 12345;

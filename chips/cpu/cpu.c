@@ -255,7 +255,11 @@ static void copy_share(void *ctx, uint32_t tid, uint32_t n_thread)
 static sv_err cpu_move(sv_queue *q, void *dst, const void *src, size_t bytes)
 {
     copy_job job = { dst, src, bytes };
-    sv_cpu_parallel(q->device, (double)bytes / 16, copy_share, &job);
+    uintptr_t a = (uintptr_t)dst, b = (uintptr_t)src;
+    if (a < b + bytes && b < a + bytes)
+        memmove(dst, src, bytes);
+    else
+        sv_cpu_parallel(q->device, (double)bytes / 16, copy_share, &job);
     return SV_OK;
 }
 
@@ -311,7 +315,35 @@ static sv_image cpu_weight_image(sv_device *d, sv_dtype dtype, uint32_t n, uint3
 }
 
 static const sv_kernel rows[SV_OP_COUNT] = {
+    [SV_OP_embed] = { .run = cpu_run },
+    [SV_OP_embed_grad] = { .run = cpu_run },
     [SV_OP_matmul] = { .run = cpu_run, .takes = sv_cpu_takes_matmul },
+    [SV_OP_pack] = { .run = cpu_run, .takes = sv_cpu_takes_pack },
+    [SV_OP_quant] = { .run = cpu_run },
+    [SV_OP_add] = { .run = cpu_run },
+    [SV_OP_mul] = { .run = cpu_run },
+    [SV_OP_scale] = { .run = cpu_run },
+    [SV_OP_fill] = { .run = cpu_run },
+    [SV_OP_copy] = { .run = cpu_run },
+    [SV_OP_cast] = { .run = cpu_run },
+    [SV_OP_swiglu] = { .run = cpu_run },
+    [SV_OP_swiglu_grad] = { .run = cpu_run },
+    [SV_OP_softmax] = { .run = cpu_run },
+    [SV_OP_rmsnorm] = { .run = cpu_run },
+    [SV_OP_rmsnorm_grad] = { .run = cpu_run },
+    [SV_OP_rope] = { .run = cpu_run },
+    [SV_OP_kv_put] = { .run = cpu_run },
+    [SV_OP_attend] = { .run = cpu_run, .takes = sv_cpu_takes_attend },
+    [SV_OP_attend_grad] = { .run = cpu_run, .takes = sv_cpu_takes_attend },
+    [SV_OP_gather_rows] = { .run = cpu_run },
+    [SV_OP_scatter_rows] = { .run = cpu_run },
+    [SV_OP_logprob] = { .run = cpu_run },
+    [SV_OP_logprob_grad] = { .run = cpu_run },
+    [SV_OP_sum] = { .run = cpu_run },
+    [SV_OP_sumsq] = { .run = cpu_run },
+    [SV_OP_adamw] = { .run = cpu_run },
+    [SV_OP_rand_normal] = { .run = cpu_run },
+    [SV_OP_argmax] = { .run = cpu_run },
 };
 
 const sv_chip sv_chip_cpu = {

@@ -28,3 +28,16 @@ bool sv_cpu_takes_matmul(const sv_call *call)
         return true;
     return b->image == SV_IMAGE_PLAIN && is_rows(b);
 }
+
+/* From the file's layout to an image; the way back is rare and runs by the reference. */
+bool sv_cpu_takes_pack(const sv_call *call)
+{
+    return call->in[0].image == SV_IMAGE_PLAIN && call->out[0].image != SV_IMAGE_PLAIN;
+}
+
+/* Heads are whole panels, and scores are one chunk. */
+bool sv_cpu_takes_attend(const sv_call *call)
+{
+    uint32_t k = ((const sv_attr_attend *)call->attr)->d_head;
+    return k % 16 == 0 && k <= SV_DOT_CHUNK;
+}

@@ -8,5 +8,7 @@
 #include "samsvar/chip.h"
 
 bool sv_cpu_takes_matmul(const sv_call *call);
+bool sv_cpu_takes_pack(const sv_call *call);
+bool sv_cpu_takes_attend(const sv_call *call);
 
 #endif

@@ -33,7 +33,7 @@ SV_INL vb v_loadb(const void *p) { return *(const vb_any *)p; }
 #ifndef SV_HAS_SET1
 SV_INL vf v_set1(float x)
 {
-    vf r;
+    vf r = { 0 };
     for (int i = 0; i < SV_W; i++)
         r[i] = x;
     return r;
@@ -41,7 +41,7 @@ SV_INL vf v_set1(float x)
 
 SV_INL vi v_set1i(int32_t x)
 {
-    vi r;
+    vi r = { 0 };
     for (int i = 0; i < SV_W; i++)
         r[i] = x;
     return r;
@@ -72,7 +72,7 @@ SV_INL void v_storen(float *p, vf v, int n)
 #ifndef SV_HAS_FMA
 SV_INL vf v_fma(vf a, vf b, vf c)
 {
-    vf r;
+    vf r = { 0 };
     for (int i = 0; i < SV_W; i++)
         r[i] = __builtin_fmaf(a[i], b[i], c[i]);
     return r;
@@ -82,7 +82,7 @@ SV_INL vf v_fma(vf a, vf b, vf c)
 #ifndef SV_HAS_SQRT
 SV_INL vf v_sqrt(vf a)
 {
-    vf r;
+    vf r = { 0 };
     for (int i = 0; i < SV_W; i++)
         r[i] = __builtin_sqrtf(a[i]);
     return r;
@@ -100,7 +100,7 @@ SV_INL vi v_to_i(vf a) { return __builtin_convertvector(a, vi); }
 #ifndef SV_HAS_WIDEN
 SV_INL vf v_bf16(const uint16_t *p)
 {
-    vi r;
+    vi r = { 0 };
     for (int i = 0; i < SV_W; i++)
         r[i] = (int32_t)((uint32_t)p[i] << 16);
     return (vf)r;
@@ -108,7 +108,7 @@ SV_INL vf v_bf16(const uint16_t *p)
 
 SV_INL vf v_f16(const uint16_t *p)
 {
-    vf r;
+    vf r = { 0 };
     for (int i = 0; i < SV_W; i++)
         r[i] = sv_f16_widen(p[i]);
     return r;

@@ -11,5 +11,9 @@
 #define SV_MR_HALF 4
 #define SV_TILES(X) X(1, 1) X(2, 1) X(3, 1) X(4, 1)
 #define SV_TILES_HALF(X) X(1, 1) X(2, 1) X(3, 1) X(4, 1)
+/* Block products: rows, and groups of SV_W columns, at most SV_DOT_SUMS sums. */
+#define SV_DOT_MR 4
+#define SV_DOT_SUMS 4
+#define SV_DOT_TILES(X) X(1, 4) X(2, 2) X(3, 1) X(4, 1)
 
 #include "chips/cpu/isa.inc"

@@ -22,6 +22,8 @@ bool sv_cpu_takes_matmul(const sv_call *call)
         return false;
     if (attr->layout == SV_TN)
         return is_f32_rows(a) && is_f32_rows(b) && sv_cpu_is_dense(&call->in[2]);
+    if (a->dtype == SV_DT_Q8X)
+        return b->image != SV_IMAGE_PLAIN;
     if (!is_f32_rows(a) || !is_float(b->dtype))
         return false;
     if (attr->layout == SV_NT && b->image == SV_IMAGE_P16)

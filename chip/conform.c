@@ -390,13 +390,15 @@ static bool wants(const sv_suite *s, const char *name)
     return s->opts->op == NULL || strcmp(s->opts->op, name) == 0;
 }
 
+static bool enough(const sv_suite *s) { return s->opts->max_fail > 0 && s->result->n_fail >= s->opts->max_fail; }
+
 static sv_err run_op(sv_suite *s, sv_op op)
 {
     const sv_opspec *spec = sv_opspecs[op];
     uint64_t n_case = s->result->n_case, n_native = s->result->n_native, n_fail = s->result->n_fail;
     sv_case *c = sv_mem_new(sizeof *c);
     sv_err err = SV_OK;
-    for (uint32_t i = 0; err == SV_OK; i++) {
+    for (uint32_t i = 0; err == SV_OK && !enough(s); i++) {
         memset(c, 0, sizeof *c);
         if (spec->cases == NULL || spec->cases(i, c) == 0)
             break;
@@ -463,7 +465,7 @@ static sv_err run_all(sv_suite *s)
     }
     SV_TRY(run_group(s, "float", sv_suite_float));
     for (uint32_t i = 0; i < SV_OP_COUNT; i++)
-        if (wants(s, sv_opspecs[i]->name))
+        if (wants(s, sv_opspecs[i]->name) && !enough(s))
             SV_TRY(run_op(s, (sv_op)i));
     return SV_OK;
 }

@@ -12,6 +12,7 @@ typedef struct sv_conform_opts {
     uint32_t only_case;   /* UINT32_MAX: all cases */
     uint64_t seed;
     bool quick;           /* every seventh case */
+    uint32_t max_fail;    /* stop after so many failures; 0: never */
     /* Called for each failure and at the end of each group; may be NULL. */
     void (*report)(void *ctx, const char *line);
     void *ctx;

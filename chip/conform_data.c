@@ -11,7 +11,7 @@
 
 const char *sv_data_name(sv_data_kind kind)
 {
-    static const char *const name[] = { "normal", "special", "cancel", "wide" };
+    static const char *const name[] = { "normal", "special", "cancel", "wide", "zero" };
     return (unsigned)kind < SV_DATA_COUNT ? name[kind] : "?";
 }
 
@@ -25,7 +25,16 @@ static const uint32_t special[] = {
 #define N_SPECIAL (sizeof special / sizeof *special)
 #define N_TAME 19 /* the first ones leave most results finite */
 
-static float draw(sv_data_kind kind, const sv_data_key *key, uint64_t index)
+/* Tiny numbers of both signs, or none above zero: by the row's own draw. */
+static float draw_zero(const sv_data_key *key, uint64_t row, const sv_philox *w)
+{
+    sv_philox style = sv_philox_at(key->seed, SV_STREAM_TEST, key->call ^ 0x40000000u, key->operand, (uint32_t)row);
+    if (style.w[0] % 2 == 0)
+        return sv_bits_f32(w->w[1] % 4 == 0 ? w->w[0] & 0x80000000u : (w->w[2] % 28u) << 23 | (w->w[0] & 0x807fffffu));
+    return w->w[1] % 2 == 0 ? -0.0f : w->w[1] % 8 == 1 ? -1.0f : sv_bits_f32(0x80000000u | w->w[0] >> 7);
+}
+
+static float draw(sv_data_kind kind, const sv_data_key *key, uint64_t index, uint64_t row)
 {
     sv_philox w = sv_philox_at(key->seed, SV_STREAM_TEST, key->call, key->operand << 8 | (uint32_t)(index >> 32 & 255u),
                                (uint32_t)index);
@@ -43,6 +52,8 @@ static float draw(sv_data_kind kind, const sv_data_key *key, uint64_t index)
         float v = 1024.0f * (sv_philox_uniform(pair.w[0]) + 0.5f);
         return index % 2 == 0 ? v : -v + normal[0] * 0x1p-10f;
     }
+    case SV_DATA_ZERO:
+        return draw_zero(key, row, &w);
     case SV_DATA_WIDE:
         return sv_bits_f32((w.w[2] % 121u + 67u) << 23 | (w.w[3] & 0x807fffffu));
     default:
@@ -53,7 +64,7 @@ static float draw(sv_data_kind kind, const sv_data_key *key, uint64_t index)
 static float draw_scale(sv_data_kind kind, const sv_data_key *key, uint64_t block)
 {
     sv_data_key k = { key->seed, key->call, key->operand + 64 };
-    float s = draw(SV_DATA_NORMAL, &k, block) * 0.125f;
+    float s = draw(SV_DATA_NORMAL, &k, block, 0) * 0.125f;
     sv_philox w = sv_philox_at(key->seed, SV_STREAM_TEST, key->call, key->operand + 128, (uint32_t)block);
     if (kind == SV_DATA_SPECIAL && w.w[0] % 4 == 0) {
         static const float odd[] = { 0.0f, -0.0f, 0x1p-24f, -0x1p-20f, 65504.0f, 0x1p-14f };
@@ -124,18 +135,18 @@ uint64_t sv_data_offset(const sv_tensor *t, uint64_t index)
 void sv_data_fill(const sv_tensor *t, sv_data_kind kind, const sv_data_key *key)
 {
     uint8_t *base = sv_tensor_host(t);
-    uint64_t n = sv_data_units(t);
+    uint64_t n = sv_data_units(t), width = t->n_dim > 0 ? t->dim[t->n_dim - 1] : 1;
     for (uint64_t i = 0; i < n; i++) {
         uint8_t *p = base + sv_data_offset(t, i);
         switch (t->dtype) {
         case SV_DT_F32:
-            sv_store_u32(p, sv_bits_u32(draw(kind, key, i)));
+            sv_store_u32(p, sv_bits_u32(draw(kind, key, i, i / width)));
             break;
         case SV_DT_BF16:
-            sv_store_u16(p, sv_bf16_narrow(draw(kind, key, i)));
+            sv_store_u16(p, sv_bf16_narrow(draw(kind, key, i, i / width)));
             break;
         case SV_DT_F16:
-            sv_store_u16(p, sv_f16_narrow(draw(kind, key, i)));
+            sv_store_u16(p, sv_f16_narrow(draw(kind, key, i, i / width)));
             break;
         case SV_DT_I32:
         case SV_DT_I64:

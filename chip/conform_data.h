@@ -12,6 +12,7 @@ typedef enum sv_data_kind {
     SV_DATA_SPECIAL, /* with zeros of both signs, subnormals, and now and then inf, NaN, 1e38 */
     SV_DATA_CANCEL,  /* neighbours that nearly cancel, so that any other order of a sum shows */
     SV_DATA_WIDE,    /* exponents from -60 to 60 */
+    SV_DATA_ZERO,    /* rows of tiny numbers, whose products vanish and leave the sign of a zero; rows whose maximum is -0 */
     SV_DATA_COUNT
 } sv_data_kind;
 

@@ -5,7 +5,8 @@
 Usage: python3 tools/oracle_tokenizer.py            exit status 1 when a line differs from the file
        python3 tools/oracle_tokenizer.py --write    writes the file
 Each line: tokenizer, "plain" (added tokens not matched) or "marked" (matched), seed, bytes of text, SHA-256 of the
-text, number of ids, SHA-256 of the ids as little-endian u32. test/golden/tokenizer.c makes the same texts from mixed.json.
+text, number of ids, SHA-256 of the ids as little-endian u32. test/golden/tokenizer.c makes the same texts from
+mixed.json.
 """
 import array
 import hashlib

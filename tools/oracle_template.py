@@ -137,7 +137,7 @@ def vectors():
     yield {"messages": [{"role": "system", "content": "S"}, u,
                         {"role": "assistant", "content": "2", "reasoning_content": "one and one"},
                         {"role": "user", "content": "2+2?"}], "prompt": True}
-    for args in ('{"a": 1, "b": 2}', {"a": 1, "b": 2}):
+    for args in ('{"a": 1, "b": 1}', {"a": 1, "b": 1}):
         yield {"messages": [u, {"role": "assistant", "content": "", "reasoning_content": "use add",
                                 "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": args}}]},
                             {"role": "tool", "content": "2"}], "tools": add, "prompt": True}

@@ -9,13 +9,22 @@
 
 typedef struct cursor {
     const sv_tokjson *j;
-    const char *p, *end;
+    const char *p, *end, *start;
+    size_t at; /* where `start` is in the file */
 } cursor;
 
 static sv_err damaged(const cursor *c, const char *expected)
 {
     return sv_fail(SV_E_FORMAT, "%s: byte %zu: expected %s; the file is damaged or is no tokenizer.json", c->j->name,
-                   (size_t)(c->p - c->j->text.p), expected);
+                   c->at + (size_t)(c->p - c->start), expected);
+}
+
+static cursor over(const sv_tokjson *j, sv_str text)
+{
+    static const char none[1];
+    if (text.n == 0) /* a missing part has no address */
+        return (cursor){ j, none, none, none, 0 };
+    return (cursor){ j, text.p, text.p + text.n, text.p, (size_t)(text.p - j->text.p) };
 }
 
 static bool is_space(char c)
@@ -142,7 +151,7 @@ static sv_err skip_value(cursor *c, sv_str *out)
 /* Finds members of the object that `text` is; a member that is missing leaves its view as it was. */
 static sv_err find_members(const sv_tokjson *j, sv_str text, const char *const *key, sv_str *const *value, size_t n)
 {
-    cursor c = { j, text.p, text.p + text.n };
+    cursor c = over(j, text);
     if (!take(&c, '{'))
         return damaged(&c, "an object");
     if (take(&c, '}'))
@@ -229,7 +238,7 @@ uint32_t sv_tokjson_vocab_size(const sv_tokjson *j)
 
 uint32_t sv_tokjson_merges_size(const sv_tokjson *j)
 {
-    cursor c = { j, j->merges.p, j->merges.p + j->merges.n };
+    cursor c = over(j, j->merges);
     bool pairs = take(&c, '[') && take(&c, '[');
     return half_of_quotes(j->merges) / (pairs ? 2 : 1);
 }
@@ -249,7 +258,7 @@ static sv_err take_id(cursor *c, uint32_t *out)
 
 sv_err sv_tokjson_vocab(const sv_tokjson *j, sv_tokjson_vocab_fn fn, void *arg)
 {
-    cursor c = { j, j->vocab.p, j->vocab.p + j->vocab.n };
+    cursor c = over(j, j->vocab);
     if (!take(&c, '{'))
         return damaged(&c, "an object as model.vocab");
     if (take(&c, '}'))
@@ -297,7 +306,7 @@ static sv_err take_merge(cursor *c, sv_bytes buffer[2], sv_str *left, sv_str *ri
 
 sv_err sv_tokjson_merges(const sv_tokjson *j, sv_tokjson_merge_fn fn, void *arg)
 {
-    cursor c = { j, j->merges.p, j->merges.p + j->merges.n };
+    cursor c = over(j, j->merges);
     if (!take(&c, '['))
         return damaged(&c, "a list as model.merges");
     if (take(&c, ']'))

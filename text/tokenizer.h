@@ -29,6 +29,9 @@ typedef struct sv_vocab_parts {
 sv_err sv_tokenizer_from_json(sv_str json, const char *name, sv_tokenizer **out);
 sv_err sv_tokenizer_from_parts(const sv_vocab_parts *parts, const char *name, sv_tokenizer **out);
 void sv_tokenizer_drop(sv_tokenizer *t); /* NULL is fine */
+/* A GGUF file may hold both arrays and a tokenizer.json, which then rules: SV_E_FORMAT names the first token of the
+ * arrays that is not the same in t. Unused rows behind the last token are fine. */
+sv_err sv_tokenizer_agrees(const sv_tokenizer *t, const sv_vocab_parts *parts);
 
 /* A tokenizer.json for this tokenizer: the bytes it was made from, or one written from the parts. Owned by t. */
 sv_str sv_tokenizer_json(const sv_tokenizer *t);
@@ -37,7 +40,8 @@ uint32_t sv_tokenizer_count(const sv_tokenizer *t);                        /* id
 bool sv_tokenizer_find(const sv_tokenizer *t, sv_str token, uint32_t *id); /* an added token by its content */
 bool sv_tokenizer_is_special(const sv_tokenizer *t, uint32_t id);          /* not printed by default */
 sv_str sv_tokenizer_piece(const sv_tokenizer *t, uint32_t id);             /* its bytes; empty for an unknown id */
-void sv_tokenizer_hash(const sv_tokenizer *t, uint8_t out[32]);            /* SHA-256 of sv_tokenizer_json */
+/* SHA-256 of sv_tokenizer_json, and of PCRE2's version of Unicode behind it when a split rule runs there. */
+void sv_tokenizer_hash(const sv_tokenizer *t, uint8_t out[32]);
 
 typedef struct sv_ids {
     uint32_t *id;

@@ -402,3 +402,26 @@ sv_err sv_tokenizer_from_parts(const sv_vocab_parts *parts, const char *name, sv
     *out = t;
     return e;
 }
+
+sv_err sv_tokenizer_agrees(const sv_tokenizer *t, const sv_vocab_parts *parts)
+{
+    sv_bytes buffer = { 0 };
+    sv_err e = SV_OK;
+    if (parts->n_token < sv_tokenizer_count(t))
+        return sv_fail(SV_E_FORMAT, "%s: %u tokens in the arrays, %u in tokenizer.json", t->name, parts->n_token,
+                       sv_tokenizer_count(t));
+    for (uint32_t id = 0; id < parts->n_token && e == SV_OK; id++) {
+        sv_str name = parts->token[id], piece = sv_tokenizer_piece(t, id);
+        if (parts->type && parts->type[id] == TYPE_UNUSED && piece.n == 0)
+            continue;
+        if ((sv_bpe_flags(t->bpe, id) & SV_TOKEN_ADDED) == 0) {
+            bytes_of_name(name, &buffer);
+            name = (sv_str){ buffer.p, buffer.n };
+        }
+        if (!sv_str_eq(name, piece))
+            e = sv_fail(SV_E_FORMAT, "%s: token %u is %s in the arrays, %s in tokenizer.json", t->name, id,
+                        sv_str_quote(name), sv_str_quote(piece));
+    }
+    sv_bytes_done(&buffer);
+    return e;
+}

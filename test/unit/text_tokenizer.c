@@ -324,6 +324,7 @@ static void test_added_tokens_match_leftmost_then_longest(void **state)
 static void test_gguf_parts_are_checked(void **state)
 {
     const sv_str token[] = { SV_STR("a"), SV_STR("b"), SV_STR("ab"), SV_STR("<c>"), SV_STR("<u>"), SV_STR("[PAD5]") };
+    const sv_str other[] = { SV_STR("a"), SV_STR("c"), SV_STR("ab"), SV_STR("<c>"), SV_STR("<u>"), SV_STR("[PAD5]") };
     const sv_str merge[] = { SV_STR("a b") }, bad_merge[] = { SV_STR("ab") };
     int32_t type[] = { 1, 1, 1, 3, 4, 5 };
     const sv_vocab_parts good = { "gpt-2", token, type, 6, merge, 1, 3, -1, -1, true };
@@ -337,6 +338,14 @@ static void test_gguf_parts_are_checked(void **state)
     assert_false(sv_tokenizer_is_special(t, 4));
     assert_non_null(strstr(sv_tokenizer_json(t).p, "TemplateProcessing"));
     ok(sv_tokenizer_from_json(sv_tokenizer_json(t), "again", &again));
+    ok(sv_tokenizer_agrees(again, &p));
+    p.n_token = 4;
+    assert_int_equal(sv_tokenizer_agrees(again, &p), SV_E_FORMAT);
+    p = good;
+    p.token = other;
+    assert_int_equal(sv_tokenizer_agrees(again, &p), SV_E_FORMAT);
+    assert_non_null(strstr(sv_err_text(), "token 1 is c"));
+    p = good;
     assert_ids(again, "ab<c><u>", true, "2 3 4");
     sv_tokenizer_drop(again);
     sv_tokenizer_drop(t);

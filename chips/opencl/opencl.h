@@ -48,6 +48,7 @@ typedef enum ocl_program { OCL_ELEM, OCL_NORM, OCL_MATMUL, OCL_BLOCK, OCL_ATTEND
     X(matmul_tn, MATMUL) \
     X(pack_p16_4, MATMUL) \
     X(pack_p16_2, MATMUL) \
+    X(widen_q8x, BLOCK) \
     X(block_S8_1, BLOCK) \
     X(block_S8_4, BLOCK) \
     X(block_S4_1, BLOCK) \

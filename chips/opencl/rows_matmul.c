@@ -34,7 +34,9 @@ static uint64_t panels_of(uint32_t n) { return ((uint64_t)n + 15) / 16; }
 size_t ocl_matmul_scratch(const sv_call *call)
 {
     const sv_attr_matmul *m = call->attr;
-    const sv_tensor *b = &call->in[1];
+    const sv_tensor *a = &call->in[0], *b = &call->in[1];
+    if (a->dtype == SV_DT_Q8X) /* codes in 16-bit lanes */
+        return (size_t)a->dim[0] * a->dim[1] * sizeof(int16_t);
     if (m->layout != SV_NT || !is_float(b->dtype) || b->image != SV_IMAGE_PLAIN)
         return 0;
     return panels_of(b->dim[0]) * 16 * b->dim[1] * sv_dtype_block_bytes(b->dtype);
@@ -143,20 +145,30 @@ static sv_err product_tn(sv_queue *q, const sv_call *call)
     return ocl_go(&l, ((uint64_t)N + 5) / 6, panels_of(K), 1);
 }
 
-static sv_err product_blocks(sv_queue *q, const sv_call *call)
+static sv_err product_blocks(sv_queue *q, const sv_call *call, sv_span scratch)
 {
     static const ocl_kernel_id id[3][2] = {
         { OCL_K_block_S8_1, OCL_K_block_S8_4 }, { OCL_K_block_S4_1, OCL_K_block_S4_4 }, { OCL_K_block_A4_1, OCL_K_block_A4_4 }
     };
     const sv_tensor *a = &call->in[0], *b = &call->in[1];
-    uint32_t M = a->dim[0], N = b->dim[0], rows = M == 1 ? 1 : 4;
+    uint32_t M = a->dim[0], N = b->dim[0], n_block = a->dim[1] / 32, rows = M == 1 ? 1 : 4;
+    if (M > 0 && n_block > 0) {
+        ocl_launch w = ocl_begin(q, OCL_K_widen_q8x);
+        ocl_span(&w, a->at, 4);
+        ocl_span(&w, scratch, 4);
+        ocl_u32(&w, n_block);
+        sv_err err = ocl_go(&w, n_block, M, 1);
+        if (err != SV_OK)
+            return err;
+    }
     ocl_launch l = ocl_begin(q, id[b->image - SV_IMAGE_S8][rows > 1]);
     ocl_span(&l, a->at, 4);
+    ocl_span(&l, n_block > 0 ? scratch : a->at, 4);
     ocl_span(&l, b->at, 4);
     ocl_tensor(&l, &call->out[0]);
     ocl_u32(&l, M);
     ocl_u32(&l, N);
-    ocl_u32(&l, a->dim[1] / 32);
+    ocl_u32(&l, n_block);
     return ocl_go(&l, ((uint64_t)M + rows - 1) / rows, panels_of(N), 1);
 }
 
@@ -164,7 +176,7 @@ sv_err ocl_matmul(sv_queue *q, const sv_call *call, sv_span scratch)
 {
     const sv_attr_matmul *m = call->attr;
     if (call->in[0].dtype == SV_DT_Q8X)
-        return product_blocks(q, call);
+        return product_blocks(q, call, scratch);
     if (m->layout == SV_NT)
         return product_nt(q, call, scratch);
     return m->layout == SV_NN ? product_nn(q, call) : product_tn(q, call);

@@ -1,87 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Products of quantised activations (Q8X: scale, sum of codes, 32 codes as ten words) with block-quantised weights in the
- * images S8, S4 and A4. Integer sums of a block stay below 2^24, so they are carried exactly in floats.
- * A work-item owns R rows x 16 columns; per block acc = fma(sum, s_w s_x, acc), chunks of 8 blocks, HALVE over chunks.
+ * images S8, S4 and A4. A work-item owns R rows x 16 columns. Inside a block sums are integers, in any order: a word of four
+ * codes is two 16-bit lanes, k 0 and 1 in one, 2 and 3 in the other, and products stay in 16 bits as long as they fit.
+ * Per block acc = fma(sum, s_w s_x, acc), chunks of 8 blocks, HALVE over chunks.
  */
 #define MAX_DEPTH 14
 
-inline float16 code(int16 w, int shift) { return convert_float16((w << (24 - shift)) >> 24); }
-
-#define ADD_STEP(R, word, wv, decode) \
-    { \
-        float16 q0 = decode(wv, 0), q1 = decode(wv, 8), q2 = decode(wv, 16), q3 = decode(wv, 24); \
-        _Pragma("unroll") for (uint i = 0; i < R; i++) { \
-            float4 x = convert_float4(as_char4(a[row[i] + (ulong)b * 10 + 2 + (word)])); \
-            isum[i] = fma(q0, (float16)(x.x), isum[i]); \
-            isum[i] = fma(q1, (float16)(x.y), isum[i]); \
-            isum[i] = fma(q2, (float16)(x.z), isum[i]); \
-            isum[i] = fma(q3, (float16)(x.w), isum[i]); \
-        } \
+/* Four codes of a row as two words of 16-bit lanes, (k0, k2) and (k1, k3): [M][K/4][2]. A work-item does a block. */
+KERNEL void widen_q8x(IN(int, a), OUT(int, x), uint n_block)
+{
+    ulong b = get_global_id(1) * (ulong)n_block + get_global_id(0);
+    a += a_off + b * 10 + 2;
+    x += x_off + b * 16;
+    for (uint i = 0; i < 8; i++) {
+        int4 c = convert_int4(as_char4(a[i]));
+        x[2 * i] = (c.x & 0xffff) | (c.z << 16);
+        x[2 * i + 1] = (c.y & 0xffff) | (c.w << 16);
     }
+}
 
-#define CODE_8(w, shift) code(w, shift)
-#define CODE_4_LO(w, shift) (convert_float16((w >> (shift)) & 15) - 8.0f)
-#define CODE_4_HI(w, shift) (convert_float16((w >> ((shift) + 4)) & 15) - 8.0f)
-#define CODE_U_LO(w, shift) convert_float16((w >> (shift)) & 15)
-#define CODE_U_HI(w, shift) convert_float16((w >> ((shift) + 4)) & 15)
+/* Products of 8 columns and four k with those of row i, in 16-bit lanes. */
+#define PRODUCTS(i, even, odd, step) \
+    (even * as_short16((int8)(xb[row[i] + 2 * (step)])) + odd * as_short16((int8)(xb[row[i] + 2 * (step) + 1])))
+#define JOIN(v) (((as_int8(v) << 16) >> 16) + (as_int8(v) >> 16))
 
+/* |w| <= 128, |x| <= 127: two products fit into 16 bits. */
 #define SUM_S8(R) \
+    int8 t[R]; \
+    _Pragma("unroll") for (uint i = 0; i < R; i++) t[i] = (int8)(0); \
     for (uint step = 0; step < 8; step++) { \
-        int16 wv = vload16(0, wb + step * 32); \
-        ADD_STEP(R, step, wv, CODE_8) \
-    }
-#define SUM_S4(R) \
+        short16 v = as_short16(vload8(0, wq + step * 32)), even = (v << (short)8) >> (short)8, odd = v >> (short)8; \
+        _Pragma("unroll") for (uint i = 0; i < R; i++) { \
+            short16 p = PRODUCTS(i, even, odd, step); \
+            t[i] += JOIN(p); \
+        } \
+    } \
+    _Pragma("unroll") for (uint i = 0; i < R; i++) part[2 * i + h] = t[i];
+
+/* n <= 15, |x| <= 127: the 16 products of a lane fit. */
+#define SUM_4BIT(R) \
+    short16 t[R]; \
+    _Pragma("unroll") for (uint i = 0; i < R; i++) t[i] = (short16)(0); \
     for (uint pair = 0; pair < 4; pair++) { \
-        int16 wv = vload16(0, wb + pair * 32); \
-        ADD_STEP(R, 2 * pair, wv, CODE_4_LO) \
-        ADD_STEP(R, 2 * pair + 1, wv, CODE_4_HI) \
-    }
-#define SUM_A4(R) \
-    for (uint pair = 0; pair < 4; pair++) { \
-        int16 wv = vload16(0, wb + pair * 32); \
-        ADD_STEP(R, 2 * pair, wv, CODE_U_LO) \
-        ADD_STEP(R, 2 * pair + 1, wv, CODE_U_HI) \
-    }
+        short16 v = as_short16(vload8(0, wq + pair * 32)); \
+        short16 e0 = v & (short)15, o0 = (v >> (short)8) & (short)15, e1 = (v >> (short)4) & (short)15; \
+        short16 o1 = (v >> (short)12) & (short)15; \
+        _Pragma("unroll") for (uint i = 0; i < R; i++) \
+            t[i] += PRODUCTS(i, e0, o0, 2 * pair) + PRODUCTS(i, e1, o1, 2 * pair + 1); \
+    } \
+    _Pragma("unroll") for (uint i = 0; i < R; i++) part[2 * i + h] = JOIN(t[i]);
+#define SUM_S4 SUM_4BIT
+#define SUM_A4 SUM_4BIT
 #define WORDS_S8 272
 #define WORDS_S4 144
 #define WORDS_A4 160
 #define SCALE_S8 256
 #define SCALE_S4 128
 #define SCALE_A4 128
+#define OFFSET_S8 0 /* S4: the code is n - 8 */
+#define OFFSET_S4 8
+#define OFFSET_A4 0
 #define HAS_MIN_S8 0
 #define HAS_MIN_S4 0
 #define HAS_MIN_A4 1
 
-/* w counts 4-byte words; panels of 32 columns, of which a work-item takes the half `half`. */
+/* w counts words; panels of 32 columns, of which a work-item takes one half. x: the codes widened. */
 #define BLOCK(R, F) \
-    KERNEL void block_##F##_##R(IN(int, a), IN(int, w), OUT(float, y), uint M, uint N, uint n_block) \
+    KERNEL void block_##F##_##R(IN(int, a), IN(int, x), IN(int, w), OUT(float, y), uint M, uint N, uint n_block) \
     { \
-        uint m0 = get_global_id(0) * R, p = get_global_id(1), n0 = p * 16, half16 = p % 2, top = 0; \
-        uint n_chunk = (n_block + 7) / 8; \
-        float16 stack[MAX_DEPTH * R], acc[R], isum[R]; \
-        ulong row[R]; \
+        uint m0 = get_global_id(0) * R, p = get_global_id(1), n0 = p * 16, top = 0, n_chunk = (n_block + 7) / 8; \
+        float16 stack[MAX_DEPTH * R], acc[R]; \
+        uint row[R]; \
+        ulong head[R]; \
         for (uint i = 0; i < R; i++) { \
-            row[i] = a_off + (ulong)min(m0 + i, M - 1) * n_block * 10; \
+            uint m = min(m0 + i, M - 1) - m0; \
+            row[i] = m * n_block * 16; \
+            head[i] = a_off + ((ulong)m0 + m) * n_block * 10; \
             acc[i] = (float16)(0.0f); \
         } \
-        __global const int *wb = w + w_off + (ulong)(p / 2) * n_block * WORDS_##F + half16 * 16; \
-        __global const ushort *sb = (__global const ushort *)(w + w_off + (ulong)(p / 2) * n_block * WORDS_##F + SCALE_##F) + \
-                                    half16 * 16; \
+        __global const int *xb = x + x_off + (ulong)m0 * n_block * 16; \
+        __global const int *wb = w + w_off + (ulong)(p / 2) * n_block * WORDS_##F; \
         for (uint b = 0; b < n_block; b++) { \
-            for (uint i = 0; i < R; i++) \
-                isum[i] = (float16)(0.0f); \
-            SUM_##F(R) \
+            int8 part[R * 2]; \
+            for (uint h = 0; h < 2; h++) { \
+                __global const int *wq = wb + p % 2 * 16 + h * 8; \
+                SUM_##F(R) \
+            } \
+            __global const ushort *sb = (__global const ushort *)(wb + SCALE_##F) + p % 2 * 16; \
             float16 sw = widen_f16(vload16(0, sb)); \
-            for (uint i = 0; i < R; i++) { \
-                float sx = as_float(a[row[i] + (ulong)b * 10]); \
-                acc[i] = fma(isum[i], sw * sx, acc[i]); \
-                if (HAS_MIN_##F) { \
-                    float sum = convert_float(a[row[i] + (ulong)b * 10 + 1]); \
-                    acc[i] = fma((float16)(sum), widen_f16(vload16(0, sb + 32)) * sx, acc[i]); \
-                } \
+            _Pragma("unroll") for (uint i = 0; i < R; i++) { \
+                float sx = as_float(a[head[i] + (ulong)b * 10]); \
+                int sum = a[head[i] + (ulong)b * 10 + 1]; \
+                int16 isum = (int16)(part[i * 2], part[i * 2 + 1]) - OFFSET_##F * sum; \
+                acc[i] = fma(convert_float16(isum), sw * sx, acc[i]); \
+                if (HAS_MIN_##F) \
+                    acc[i] = fma((float16)(convert_float(sum)), widen_f16(vload16(0, sb + 32)) * sx, acc[i]); \
             } \
             wb += WORDS_##F; \
-            sb += 2 * WORDS_##F; \
+            xb += 16; \
             if (b % 8 != 7 && b + 1 != n_block) \
                 continue; \
             for (uint pops = sv_halve_pops(b / 8, n_chunk); pops > 0; pops--) { \

@@ -86,10 +86,73 @@ static void test_a_damaged_cache_is_built_anew(void **state)
     sv_arena_drop(a);
 }
 
+/* Built-in functions that round as they please, and what contracts. */
+static const char *const banned[] = {
+    "mad", "exp", "exp2", "exp10", "expm1", "log", "log2", "log1p", "pow", "powr", "rsqrt", "tanh", "sin", "cos", "sincos", "fmax",
+    "fmin", "half_divide", "half_exp", "half_log", "half_recip", "half_rsqrt", "half_sqrt", "half_sin", "half_cos", "mix", "dot",
+    "length", "normalize", "smoothstep", "vload_half16", "vload_half", "vstore_half", "atomic_add", "barrier",
+};
+
+static bool is_word(char c) { return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+
+/* Looks at each word of a source that is followed by a bracket, comments left out. */
+static void check_calls(const char *file, const char *p, bool may_fma)
+{
+    while (*p != 0) {
+        if (p[0] == '/' && p[1] == '*') {
+            p = strstr(p, "*/");
+            assert_non_null(p);
+            p += 2;
+            continue;
+        }
+        if (!is_word(*p)) {
+            p++;
+            continue;
+        }
+        const char *end = p;
+        while (is_word(*end))
+            end++;
+        sv_str word = { p, (size_t)(end - p) };
+        p = end;
+        if (*end != '(')
+            continue;
+        if (sv_str_starts(word, "native_"))
+            fail_msg("%s calls %.*s", file, (int)word.n, word.p);
+        for (size_t i = 0; i < sizeof banned / sizeof *banned; i++)
+            if (sv_str_is(word, banned[i]))
+                fail_msg("%s calls %s", file, banned[i]);
+        if (!may_fma && sv_str_is(word, "fma"))
+            fail_msg("%s is elementwise and calls fma", file);
+    }
+}
+
+static void test_sources_call_nothing_that_rounds_as_it_pleases(void **state)
+{
+    (void)state;
+    static const char dir[] = "chips/opencl/kernels";
+    sv_arena *a = sv_arena_make();
+    char **name;
+    size_t n, n_seen = 0;
+    assert_int_equal(sv_file_list(dir, a, &name, &n), SV_OK);
+    for (size_t i = 0; i < n; i++) {
+        sv_str text;
+        assert_int_equal(sv_file_read(sv_path_join(a, dir, name[i]), 1 << 20, a, &text), SV_OK);
+        bool elementwise = strcmp(name[i], "elem.cl") == 0 || strcmp(name[i], "move.cl") == 0 || strcmp(name[i], "common.cl") == 0;
+        check_calls(name[i], text.p, !elementwise);
+        assert_null(strstr(text.p, "fast"));
+        if (strcmp(name[i], "common.cl") == 0)
+            assert_non_null(strstr(text.p, "#pragma OPENCL FP_CONTRACT OFF"));
+        n_seen++;
+    }
+    assert_true(n_seen >= 8);
+    sv_arena_drop(a);
+}
+
 int main(void)
 {
     conform_use_build_plugins();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sources_call_nothing_that_rounds_as_it_pleases),
         cmocka_unit_test(test_opencl_has_the_reference_s_bits),
         cmocka_unit_test(test_a_damaged_cache_is_built_anew),
     };

@@ -197,6 +197,35 @@ inline void store_lanes(__global float *p, ulong step, const float16 *total, uin
     }
 }
 
+/* out[n] = four queries (step apart) times a panel of sixteen keys. */
+inline void dots4(__global const float *x, ulong step, __global const float *panel, uint D, float16 out[4])
+{
+    float16 a = (float16)(0.0f), b = a, c = a, e = a;
+    for (uint d = 0; d < D; d++) {
+        float16 v = vload16(d, panel);
+        a = fma((float16)(x[d]), v, a);
+        b = fma((float16)(x[d + step]), v, b);
+        c = fma((float16)(x[d + 2 * step]), v, c);
+        e = fma((float16)(x[d + 3 * step]), v, e);
+    }
+    out[0] = a;
+    out[1] = b;
+    out[2] = c;
+    out[3] = e;
+}
+
+/* piece[d] goes on with four queries, ascending. */
+inline void chain4(float16 *piece, const float16 w[4], __global const float *x, ulong step, uint D)
+{
+    float16 a = w[0], b = w[1], c = w[2], e = w[3];
+    for (uint d = 0; d < D; d++) {
+        float16 s = fma(a, (float16)(x[d]), piece[d]);
+        s = fma(b, (float16)(x[d + step]), s);
+        s = fma(c, (float16)(x[d + 2 * step]), s);
+        piece[d] = fma(e, (float16)(x[d + 3 * step]), s);
+    }
+}
+
 /* A panel may hold keys of several sequences: at row i those lanes take part that lie in i's sequence and not behind i. */
 KERNEL void attend_grad_kv(IN(float, q), ulong q_step, IN(float, dy), ulong dy_step, IN(float, stat), IN(int, pos), IN(float, kt),
                            IN(float, vt), IN(float, delta), OUT(float, dk), OUT(float, dv), uint T, uint H, uint D)
@@ -212,22 +241,35 @@ KERNEL void attend_grad_kv(IN(float, q), ulong q_step, IN(float, dy), ulong dy_s
     for (uint d = 0; d < D; d++)
         tk[d] = tv[d] = pk[d] = pv[d] = (float16)(0.0f);
     for (uint h = g * group; h < (g + 1) * group; h++)
-        for (uint i = row0; i < T; i++) {
+        for (uint i = row0; i < T;) {
             int start = (int)i - pos[i];
             if (start >= (int)(row0 + n_lane))
                 break; /* a later sequence: no key of ours */
-            int16 on = key >= start && key <= (int)i;
-            float16 p, ds;
-            __global const float *st = stat + stat_off + ((ulong)i * H + h) * 2;
-            weights16(q + i * q_step + (ulong)h * D, dy + i * dy_step + (ulong)h * D, kt + kt_off + at, vt + vt_off + at, D, st[0],
-                      1.0f / st[1], delta[delta_off + (ulong)i * H + h], &p, &ds);
+            __global const float *st = stat + stat_off + ((ulong)i * H + h) * 2, *del = delta + delta_off + (ulong)i * H + h;
             __global const float *qi = q + i * q_step + (ulong)h * D, *di = dy + i * dy_step + (ulong)h * D;
-            for (uint d = 0; d < D; d++) {
-                pk[d] = select(pk[d], fma(ds, (float16)(qi[d]), pk[d]), on);
-                pv[d] = select(pv[d], fma(p, (float16)(di[d]), pv[d]), on);
+            int16 on = key >= start && key <= (int)i;
+            uint n = 1;
+            if (all(on) && i + 3 < T && pos[i + 3] == pos[i] + 3 && pos[i] % KEYS < KEYS - 3) {
+                float16 p[4], ds[4];
+                dots4(qi, q_step, kt + kt_off + at, D, p);
+                dots4(di, dy_step, vt + vt_off + at, D, ds);
+                for (uint j = 0; j < 4; j++) {
+                    p[j] = canon16_exp(p[j] - st[j * H * 2]) * (1.0f / st[j * H * 2 + 1]);
+                    ds[j] = p[j] * (ds[j] - del[j * H]);
+                }
+                chain4(pk, ds, qi, q_step, D);
+                chain4(pv, p, di, dy_step, D);
+                n = 4;
+            } else {
+                float16 p, ds;
+                weights16(qi, di, kt + kt_off + at, vt + vt_off + at, D, st[0], 1.0f / st[1], del[0], &p, &ds);
+                for (uint d = 0; d < D; d++) {
+                    pk[d] = select(pk[d], fma(ds, (float16)(qi[d]), pk[d]), on);
+                    pv[d] = select(pv[d], fma(p, (float16)(di[d]), pv[d]), on);
+                }
             }
-            bool cut = pos[i] % KEYS == KEYS - 1 || i + 1 == T || pos[i + 1] == 0;
-            if (cut) {
+            i += n;
+            if (pos[i - 1] % KEYS == KEYS - 1 || i == T || pos[i] == 0) {
                 end_piece16(tk, pk, D, on, fresh);
                 end_piece16(tv, pv, D, on, fresh);
                 fresh = fresh && !on;

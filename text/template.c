@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Chat templates: making and rendering. Reading is in template_lex.c, _parse.c and _stmt.c; running in _eval.c, _exec.c,
- * _call.c, _filter.c and _test.c; values in _value.c, _string.c, _case.c and _print.c.
+ * Chat templates: making and rendering. Reading is in template_lex.c, _parse.c and _stmt.c; running in _eval.c,
+ * _exec.c, _call.c, _filter.c and _test.c; values in _value.c, _string.c, _case.c and _print.c.
  */
 #include "text/template_impl.h"
 
@@ -32,7 +32,10 @@ void sv_template_drop(sv_template *t)
         sv_arena_drop(t->arena);
 }
 
-sv_str sv_template_source(const sv_template *t) { return t->source; }
+sv_str sv_template_source(const sv_template *t)
+{
+    return t->source;
+}
 
 /* The number of a name that the template writes; false: it never does. */
 static bool find_name(const sv_template *t, const char *name, uint32_t *id)
@@ -46,9 +49,9 @@ static bool find_name(const sv_template *t, const char *name, uint32_t *id)
 /* What the caller names itself; a request may not replace it. */
 static bool is_reserved(const char *name)
 {
-    static const char *const reserved[] = { "messages", "tools", "documents", "add_generation_prompt", "bos_token",
-                                            "eos_token", "raise_exception", "namespace", "range", "loop",
-                                            "strftime_now" };
+    static const char *const reserved[] = { "messages",  "tools",     "documents",       "add_generation_prompt",
+                                            "bos_token", "eos_token", "raise_exception", "namespace",
+                                            "range",     "loop",      "strftime_now" };
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
         if (strcmp(name, reserved[i]) == 0)
             return true;

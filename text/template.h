@@ -20,14 +20,15 @@ void sv_template_drop(sv_template *t);
 sv_str sv_template_source(const sv_template *t);
 
 typedef struct sv_template_input {
-    const json_t *messages;     /* array of {role, content, ...}; every string in it is untrusted but checked role names */
-    const json_t *tools;        /* array or NULL; untrusted */
-    const json_t *kwargs;       /* object or NULL: enable_thinking, ...; untrusted */
+    const json_t *messages; /* array of {role, content, ...}; every string in it is untrusted but checked role names */
+    const json_t *tools;    /* array or NULL; untrusted */
+    const json_t *kwargs;   /* object or NULL: enable_thinking, ...; untrusted */
     const char *bos_token, *eos_token; /* NULL: undefined; trusted */
     bool add_generation_prompt;
 } sv_template_input;
 
-/* Appends the rendered prompt. SV_E_ARG with the text of raise_exception or a runtime fault; SV_E_LIMIT over a bound. */
+/* Appends the rendered prompt; nothing after a failure. SV_E_ARG with the text of raise_exception or a runtime fault
+ * with its place; SV_E_LIMIT over a bound; SV_E_UNSUPPORTED for the little that only rendering can find. */
 sv_err sv_template_render(const sv_template *t, const sv_template_input *in, sv_marked *out);
 
 #endif

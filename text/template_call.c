@@ -271,17 +271,20 @@ bool sv_tpl_is_method(sv_str name)
     return false;
 }
 
-/* What Python has besides: reading such a name gives something defined and true, also in a dict that has no such key. */
+/* What Python has besides: reading such a name gives something defined and true, also in a dict that has no such key.
+ */
 bool sv_tpl_has_method(const sv_tpl_value *obj, sv_str name)
 {
-    static const char *const of_text[] = { "capitalize", "casefold", "center", "count", "encode", "expandtabs", "find",
-        "format", "format_map", "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier",
-        "islower", "isnumeric", "isprintable", "isspace", "istitle", "isupper", "join", "ljust", "maketrans",
-        "partition", "removeprefix", "removesuffix", "rfind", "rindex", "rjust", "rpartition", "rsplit", "splitlines",
-        "swapcase", "translate", "zfill", NULL };
+    static const char *const of_text[] = {
+        "capitalize", "casefold",   "center",       "count",        "encode",  "expandtabs", "find",    "format",
+        "format_map", "index",      "isalnum",      "isalpha",      "isascii", "isdecimal",  "isdigit", "isidentifier",
+        "islower",    "isnumeric",  "isprintable",  "isspace",      "istitle", "isupper",    "join",    "ljust",
+        "maketrans",  "partition",  "removeprefix", "removesuffix", "rfind",   "rindex",     "rjust",   "rpartition",
+        "rsplit",     "splitlines", "swapcase",     "translate",    "zfill",   NULL
+    };
     static const char *const of_dict[] = { "clear", "copy", "fromkeys", "popitem", "setdefault", "update", NULL };
-    static const char *const of_list[] = { "clear", "copy", "count", "extend", "index", "insert", "remove", "reverse",
-        "sort", NULL };
+    static const char *const of_list[] = { "clear",  "copy",   "count",   "extend", "index",
+                                           "insert", "remove", "reverse", "sort",   NULL };
     static const char *const of_tuple[] = { "count", "index", NULL }, *const none[] = { NULL };
     const char *const *more = none;
     if (find(obj, name))

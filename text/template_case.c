@@ -37,8 +37,8 @@ static bool is_cased(uint32_t cp)
 /* Characters that Unicode's rule for the final sigma looks through. */
 static bool is_ignored(uint32_t cp)
 {
-    static const uint32_t punctuation[] = { '\'', '.',    ':',    0xb7,   0x387,  0x55f,  0x5f4,  0x2018,
-                                            0x2019, 0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a };
+    static const uint32_t punctuation[] = { '\'',   '.',    ':',    0xb7,   0x387,  0x55f,  0x5f4,  0x2018, 0x2019,
+                                            0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a };
     for (size_t i = 0; i < sizeof punctuation / sizeof punctuation[0]; i++)
         if (punctuation[i] == cp)
             return true;

@@ -48,7 +48,10 @@ sv_err sv_tpl_loop_attr(sv_tpl_env *e, sv_tpl_loop *l, sv_str name, sv_tpl_value
     return SV_OK;
 }
 
-static sv_tpl_value method_value(void) { return (sv_tpl_value){ .tag = SV_TPL_METHOD }; }
+static sv_tpl_value method_value(void)
+{
+    return (sv_tpl_value){ .tag = SV_TPL_METHOD };
+}
 
 /* obj.name: a method comes before an item of that name. */
 sv_err sv_tpl_attr(sv_tpl_env *e, const sv_tpl_value *obj, sv_str name, sv_tpl_value *out)
@@ -87,8 +90,8 @@ sv_err sv_tpl_item(sv_tpl_env *e, const sv_tpl_value *obj, const sv_tpl_value *k
     sv_tpl_value *found = NULL;
     if (obj->tag == SV_TPL_UNDEFINED)
         return sv_tpl_undefined_fault(e, obj);
-    if (obj->tag == SV_TPL_LIST && obj->u.list->kind != SV_TPL_KIND_GENERATOR && obj->u.list->kind != SV_TPL_KIND_VIEW &&
-        position(key, obj->u.list->n, &at)) {
+    if (obj->tag == SV_TPL_LIST && obj->u.list->kind != SV_TPL_KIND_GENERATOR &&
+        obj->u.list->kind != SV_TPL_KIND_VIEW && position(key, obj->u.list->n, &at)) {
         *out = obj->u.list->item[at];
         return SV_OK;
     }
@@ -212,9 +215,15 @@ static sv_err slice_value(sv_tpl_env *e, const sv_tpl_value *obj, const sv_tpl_v
 
 static const char *const op_text[] = { "+", "-", "*", "//", "%", "==", "!=", "<", "<=", ">", ">=", "in", "not in" };
 
-static int64_t whole(const sv_tpl_value *v) { return v->tag == SV_TPL_INT ? v->u.i : v->u.b; }
+static int64_t whole(const sv_tpl_value *v)
+{
+    return v->tag == SV_TPL_INT ? v->u.i : v->u.b;
+}
 
-static double real(const sv_tpl_value *v) { return v->tag == SV_TPL_FLOAT ? v->u.f : (double)whole(v); }
+static double real(const sv_tpl_value *v)
+{
+    return v->tag == SV_TPL_FLOAT ? v->u.f : (double)whole(v);
+}
 
 static sv_err int_math(sv_tpl_env *e, sv_tpl_op op, int64_t a, int64_t b, int64_t *out)
 {
@@ -332,7 +341,8 @@ static sv_err math(sv_tpl_env *e, sv_tpl_op op, const sv_tpl_value *a, const sv_
         return add_lists(e, a->u.list, b->u.list, out);
     if (op == SV_TPL_OP_MUL) {
         const sv_tpl_value *times = is_sequence(a) || a->tag == SV_TPL_STRING ? b : a, *what = times == b ? a : b;
-        if ((is_sequence(what) || what->tag == SV_TPL_STRING) && (times->tag == SV_TPL_INT || times->tag == SV_TPL_BOOL))
+        if ((is_sequence(what) || what->tag == SV_TPL_STRING) &&
+            (times->tag == SV_TPL_INT || times->tag == SV_TPL_BOOL))
             return repeat(e, what, whole(times), out);
     }
     if (op == SV_TPL_OP_MOD && a->tag == SV_TPL_STRING)
@@ -370,7 +380,8 @@ static sv_err negative(sv_tpl_env *e, const sv_tpl_node *n, const sv_tpl_value *
     if (v->tag == SV_TPL_UNDEFINED)
         return sv_tpl_undefined_fault(e, v);
     if (!sv_tpl_is_number(v))
-        return sv_tpl_fault(e, "bad operand type for unary %c: '%s'", n->kind == SV_TPL_N_NEG ? '-' : '+', sv_tpl_type(v));
+        return sv_tpl_fault(e, "bad operand type for unary %c: '%s'", n->kind == SV_TPL_N_NEG ? '-' : '+',
+                            sv_tpl_type(v));
     if (v->tag == SV_TPL_FLOAT) {
         *out = sv_tpl_float(n->kind == SV_TPL_N_NEG ? -v->u.f : v->u.f, v->trusted);
         return SV_OK;

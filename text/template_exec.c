@@ -58,8 +58,8 @@ static sv_err assign(sv_tpl_env *e, const sv_tpl_node *target, sv_tpl_value v)
     SV_TRY(sv_tpl_items(e, &v, &items));
     const sv_tpl_list *l = items.u.list;
     if (l->n != target->n_kid)
-        return sv_tpl_fault(e, "%s values to unpack (expected %u, got %u)", l->n < target->n_kid ? "not enough" : "too many",
-                            target->n_kid, l->n);
+        return sv_tpl_fault(e, "%s values to unpack (expected %u, got %u)",
+                            l->n < target->n_kid ? "not enough" : "too many", target->n_kid, l->n);
     for (uint32_t i = 0; i < target->n_kid; i++)
         SV_TRY(assign(e, target->kid[i], l->item[i]));
     return SV_OK;
@@ -202,8 +202,8 @@ static sv_err bind_arguments(sv_tpl_env *e, const sv_tpl_node *macro, const sv_t
 {
     uint32_t n_default = macro->n_kid - 1, used = 0;
     if (call->n_arg > macro->n_arg)
-        return sv_tpl_fault(e, "macro '%s' takes not more than %u argument(s)",
-                            sv_str_quote(e->t->names[macro->name]), macro->n_arg);
+        return sv_tpl_fault(e, "macro '%s' takes not more than %u argument(s)", sv_str_quote(e->t->names[macro->name]),
+                            macro->n_arg);
     for (uint32_t i = 0; i < macro->n_arg; i++) {
         sv_tpl_value v = sv_tpl_undefined(e->t->names[macro->key[i]], 0);
         bool given = i < call->n_arg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Chat templates: filters. Semantics: jinja2 3.1, filters.py, with Hugging Face's tojson (ASCII off, nothing escaped for
- * HTML, keys in their order).
+ * Chat templates: filters. Semantics: jinja2 3.1, filters.py, with Hugging Face's tojson (ASCII off, nothing escaped
+ * for HTML, keys in their order).
  */
 #include "text/template_impl.h"
 
@@ -9,7 +9,10 @@
 
 typedef sv_err (*filter_fn)(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_value **got, sv_tpl_value *out);
 
-static bool is_given(const sv_tpl_value *v) { return v && v->tag != SV_TPL_NONE; }
+static bool is_given(const sv_tpl_value *v)
+{
+    return v && v->tag != SV_TPL_NONE;
+}
 
 /* --- text --- */
 
@@ -121,7 +124,8 @@ static sv_err filter_default(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_
 static bool plain_number(sv_str s, sv_bytes *out)
 {
     for (size_t i = 0; i < s.n; i++) {
-        bool inner = i > 0 && i + 1 < s.n && s.p[i - 1] >= '0' && s.p[i - 1] <= '9' && s.p[i + 1] >= '0' && s.p[i + 1] <= '9';
+        bool inner =
+            i > 0 && i + 1 < s.n && s.p[i - 1] >= '0' && s.p[i - 1] <= '9' && s.p[i + 1] >= '0' && s.p[i + 1] <= '9';
         if (s.p[i] != '_')
             sv_bytes_char(out, s.p[i]);
         else if (!inner)
@@ -173,8 +177,9 @@ static sv_err filter_int(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_valu
         i = (int64_t)v->u.f;
         is = true;
     }
-    *out = is ? sv_tpl_int(i, v->tag == SV_TPL_STRING ? sv_tpl_all_trusted(v) : v->trusted)
-              : got[0] ? *got[0] : sv_tpl_int(0, true);
+    *out = is       ? sv_tpl_int(i, v->tag == SV_TPL_STRING ? sv_tpl_all_trusted(v) : v->trusted)
+           : got[0] ? *got[0]
+                    : sv_tpl_int(0, true);
     return SV_OK;
 }
 
@@ -398,7 +403,10 @@ static sv_err filter_map(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_valu
     return SV_OK;
 }
 
-static void drop_json(void *j) { json_decref(j); }
+static void drop_json(void *j)
+{
+    json_decref(j);
+}
 
 static sv_err filter_from_json(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_value **got, sv_tpl_value *out)
 {
@@ -433,7 +441,7 @@ enum { FILTER_SELECT = 1, FILTER_REJECT = 2, FILTER_ATTR = 4 };
 
 static const struct filter {
     const char *name;
-    filter_fn fn;       /* NULL: select and its kin */
+    filter_fn fn; /* NULL: select and its kin */
     uint8_t which, n_spec, n_need;
     const char *spec[SPEC_MAX];
 } filters[] = {
@@ -539,7 +547,8 @@ static sv_err select_items(sv_tpl_env *e, const sv_tpl_node *n, const sv_tpl_val
     return SV_OK;
 }
 
-sv_err sv_tpl_filter(sv_tpl_env *e, const sv_tpl_node *n, const sv_tpl_value *v, const sv_tpl_value *arg, sv_tpl_value *out)
+sv_err sv_tpl_filter(sv_tpl_env *e, const sv_tpl_node *n, const sv_tpl_value *v, const sv_tpl_value *arg,
+                     sv_tpl_value *out)
 {
     const struct filter *f = &filters[n->id];
     const sv_tpl_value *got[SPEC_MAX];

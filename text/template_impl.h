@@ -22,14 +22,14 @@
 /* Bounds (reliability 7.4). */
 #define SV_TPL_MAX_SOURCE (256u << 10) /* bytes */
 #define SV_TPL_MAX_NODE 65536u
-#define SV_TPL_MAX_NEST 64u            /* brackets and blocks in a source, containers in a value */
-#define SV_TPL_MAX_HEIGHT 512u         /* nodes on a path of the tree, bounds the recursion of the evaluator */
-#define SV_TPL_MAX_STEP 10000000u      /* nodes evaluated by one render; 64 scanned bytes are a step too */
-#define SV_TPL_MAX_OUT (16u << 20)     /* bytes */
-#define SV_TPL_MAX_ARENA (64u << 20)   /* bytes */
-#define SV_TPL_MAX_ITEM 1000000u       /* items of a list or dict */
+#define SV_TPL_MAX_NEST 64u          /* brackets and blocks in a source, containers in a value */
+#define SV_TPL_MAX_HEIGHT 512u       /* nodes on a path of the tree, bounds the recursion of the evaluator */
+#define SV_TPL_MAX_STEP 10000000u    /* nodes evaluated by one render; 64 scanned bytes are a step too */
+#define SV_TPL_MAX_OUT (16u << 20)   /* bytes */
+#define SV_TPL_MAX_ARENA (64u << 20) /* bytes */
+#define SV_TPL_MAX_ITEM 1000000u     /* items of a list or dict */
 #define SV_TPL_MAX_RANGE 10000
-#define SV_TPL_MAX_DEPTH 1024u         /* evaluator calls on the stack */
+#define SV_TPL_MAX_DEPTH 1024u /* evaluator calls on the stack */
 
 /* --- values --- */
 
@@ -73,10 +73,10 @@ typedef struct sv_tpl_loop sv_tpl_loop;
 typedef struct sv_tpl_node sv_tpl_node;
 
 typedef struct sv_tpl_value {
-    uint8_t tag;     /* sv_tpl_tag */
-    bool trusted;    /* of bool, int, float: not from the request */
-    uint8_t of;      /* of undefined */
-    uint32_t at, n;  /* of string: bytes [at, at + n) of buf; of undefined: n bytes of text */
+    uint8_t tag;    /* sv_tpl_tag */
+    bool trusted;   /* of bool, int, float: not from the request */
+    uint8_t of;     /* of undefined */
+    uint32_t at, n; /* of string: bytes [at, at + n) of buf; of undefined: n bytes of text */
     union {
         bool b;
         int64_t i;
@@ -110,21 +110,21 @@ struct sv_tpl_dict { /* in insertion order */
 
 typedef enum sv_tpl_node_kind {
     /* expressions */
-    SV_TPL_N_CONST,   /* value */
-    SV_TPL_N_NAME,    /* name */
-    SV_TPL_N_LIST,    /* kids */
-    SV_TPL_N_TUPLE,   /* kids; also a target */
-    SV_TPL_N_DICT,    /* kids: key, value, key, value ... */
-    SV_TPL_N_ATTR,    /* kid 0 . name; as a target: kid 0 is a name */
-    SV_TPL_N_ITEM,    /* kid 0 [kid 1] */
-    SV_TPL_N_SLICE,   /* kid 0 [kid 1 : kid 2 : kid 3], 1..3 may be NULL */
-    SV_TPL_N_CALL,    /* kid 0 (kids 1 .. n_arg, then one kid per key) */
-    SV_TPL_N_FILTER,  /* kid 0 | id (...), NULL: what a set block captured */
-    SV_TPL_N_TEST,    /* kid 0 is id (...) */
+    SV_TPL_N_CONST,  /* value */
+    SV_TPL_N_NAME,   /* name */
+    SV_TPL_N_LIST,   /* kids */
+    SV_TPL_N_TUPLE,  /* kids; also a target */
+    SV_TPL_N_DICT,   /* kids: key, value, key, value ... */
+    SV_TPL_N_ATTR,   /* kid 0 . name; as a target: kid 0 is a name */
+    SV_TPL_N_ITEM,   /* kid 0 [kid 1] */
+    SV_TPL_N_SLICE,  /* kid 0 [kid 1 : kid 2 : kid 3], 1..3 may be NULL */
+    SV_TPL_N_CALL,   /* kid 0 (kids 1 .. n_arg, then one kid per key) */
+    SV_TPL_N_FILTER, /* kid 0 | id (...), NULL: what a set block captured */
+    SV_TPL_N_TEST,   /* kid 0 is id (...) */
     SV_TPL_N_NOT,
     SV_TPL_N_NEG,
     SV_TPL_N_POS,
-    SV_TPL_N_AND,     /* kids, left to right */
+    SV_TPL_N_AND, /* kids, left to right */
     SV_TPL_N_OR,
     SV_TPL_N_CONCAT,
     SV_TPL_N_MATH,    /* kids; op[i] stands before kid i + 1 */
@@ -141,13 +141,23 @@ typedef enum sv_tpl_node_kind {
     SV_TPL_N_MACRO,   /* name; body, then the defaults of the last n_kid - 1 of n_arg parameters (key); id: its rank */
     SV_TPL_N_BREAK,
     SV_TPL_N_CONTINUE,
-    SV_TPL_N_SCOPE,   /* generation: body with names of its own */
+    SV_TPL_N_SCOPE, /* generation: body with names of its own */
 } sv_tpl_node_kind;
 
 typedef enum sv_tpl_op {
-    SV_TPL_OP_ADD, SV_TPL_OP_SUB, SV_TPL_OP_MUL, SV_TPL_OP_FLOORDIV, SV_TPL_OP_MOD,
-    SV_TPL_OP_EQ, SV_TPL_OP_NE, SV_TPL_OP_LT, SV_TPL_OP_LE, SV_TPL_OP_GT, SV_TPL_OP_GE,
-    SV_TPL_OP_IN, SV_TPL_OP_NOTIN,
+    SV_TPL_OP_ADD,
+    SV_TPL_OP_SUB,
+    SV_TPL_OP_MUL,
+    SV_TPL_OP_FLOORDIV,
+    SV_TPL_OP_MOD,
+    SV_TPL_OP_EQ,
+    SV_TPL_OP_NE,
+    SV_TPL_OP_LT,
+    SV_TPL_OP_LE,
+    SV_TPL_OP_GT,
+    SV_TPL_OP_GE,
+    SV_TPL_OP_IN,
+    SV_TPL_OP_NOTIN,
 } sv_tpl_op;
 
 struct sv_tpl_node {
@@ -166,20 +176,21 @@ struct sv_template {
     const char *name; /* for messages */
     sv_str source;    /* as given */
     sv_tpl_node *root;
-    sv_str *names;    /* [n_name] every name that the template writes */
+    sv_str *names; /* [n_name] every name that the template writes */
     uint32_t n_name, cap_name;
     sv_map *name_of;
 };
 
 /* Names that are interned first, in this order. */
 #define SV_TPL_NAMES(X) \
-    X(loop) X(messages) X(tools) X(documents) X(add_generation_prompt) X(bos_token) X(eos_token) X(range) X(namespace) \
-    X(raise_exception)
+    X(loop) \
+    X(messages) X(tools) X(documents) X(add_generation_prompt) X(bos_token) X(eos_token) X(range) X(namespace) \
+        X(raise_exception)
 typedef enum sv_tpl_name {
 #define SV_TPL_NAME_ENUM(name) SV_TPL_NAME_##name,
     SV_TPL_NAMES(SV_TPL_NAME_ENUM)
 #undef SV_TPL_NAME_ENUM
-    SV_TPL_N_NAMES
+        SV_TPL_N_NAMES
 } sv_tpl_name;
 
 /* --- tokens (template_lex.c) --- */
@@ -189,13 +200,13 @@ typedef enum sv_tpl_token_kind {
     SV_TPL_T_TEXT,        /* text */
     SV_TPL_T_PRINT_BEGIN, /* {{ */
     SV_TPL_T_PRINT_END,
-    SV_TPL_T_TAG_BEGIN,   /* {% */
+    SV_TPL_T_TAG_BEGIN, /* {% */
     SV_TPL_T_TAG_END,
-    SV_TPL_T_NAME,        /* text */
-    SV_TPL_T_STRING,      /* text, unescaped */
-    SV_TPL_T_INT,         /* i */
-    SV_TPL_T_FLOAT,       /* f */
-    SV_TPL_T_OP,          /* text: one of the operators of Jinja */
+    SV_TPL_T_NAME,   /* text */
+    SV_TPL_T_STRING, /* text, unescaped */
+    SV_TPL_T_INT,    /* i */
+    SV_TPL_T_FLOAT,  /* f */
+    SV_TPL_T_OP,     /* text: one of the operators of Jinja */
 } sv_tpl_token_kind;
 
 typedef struct sv_tpl_token {
@@ -221,11 +232,11 @@ typedef struct sv_tpl_parser {
     sv_tpl_token *token; /* ends with SV_TPL_T_END */
     size_t at, n_token;
     uint32_t n_node, nest;
-    uint32_t in_loop, in_block;         /* open loops; open blocks with names of their own */
-    uint32_t *macro;                    /* [n_macro] names in order of definition */
+    uint32_t in_loop, in_block; /* open loops; open blocks with names of their own */
+    uint32_t *macro;            /* [n_macro] names in order of definition */
     size_t n_macro, cap_macro;
-    uint32_t open_macro;                /* rank + 1 of the macro whose body is being read */
-    struct sv_tpl_macro_call *call;     /* [n_call] calls of names in bodies of macros, checked at the end */
+    uint32_t open_macro;            /* rank + 1 of the macro whose body is being read */
+    struct sv_tpl_macro_call *call; /* [n_call] calls of names in bodies of macros, checked at the end */
     size_t n_call, cap_call;
 } sv_tpl_parser;
 
@@ -284,28 +295,28 @@ typedef struct sv_tpl_env {
     uint32_t macro_rank; /* rank of the macro that runs + 1; 0: none */
     const sv_tpl_node *at;
     sv_tpl_flow flow;
-    sv_marked *out;       /* the prompt, when no capture is open */
+    sv_marked *out; /* the prompt, when no capture is open */
     sv_tpl_buf *capture;
     sv_tpl_value captured;
 } sv_tpl_env;
 
 struct sv_tpl_loop {
-    sv_tpl_value items;    /* a list */
+    sv_tpl_value items;      /* a list */
     const sv_tpl_node *node; /* its filter is asked as items are needed, as in Jinja; NULL: no filter is left */
     uint32_t next, index0;   /* next: of the items that were not yet looked at */
     bool has_after;
-    bool is_over;            /* the loop has ended; a kept `loop` looks no further */
-    size_t base, barrier;    /* the frame of the loop, for the filter */
+    bool is_over;         /* the loop has ended; a kept `loop` looks no further */
+    size_t base, barrier; /* the frame of the loop, for the filter */
     sv_tpl_value before, current, after;
 };
 
 /* template_value.c */
-sv_err sv_tpl_fault(const sv_tpl_env *e, const char *fmt, ...) SV_PRINTF(2, 3);       /* SV_E_ARG, with the place */
-sv_err sv_tpl_over(const sv_tpl_env *e, const char *fmt, ...) SV_PRINTF(2, 3);        /* SV_E_LIMIT, with the place */
-sv_err sv_tpl_unbuilt(const sv_tpl_env *e, const char *fmt, ...) SV_PRINTF(2, 3);     /* SV_E_UNSUPPORTED */
-sv_err sv_tpl_alloc(sv_tpl_env *e, size_t bytes, void *out);                          /* zeroed; `out` is a pointer's place */
-sv_err sv_tpl_work(sv_tpl_env *e, size_t bytes);                                      /* counts scanned bytes as steps */
-sv_tpl_value sv_tpl_undefined(sv_str name, uint32_t of);                              /* borrows the name */
+sv_err sv_tpl_fault(const sv_tpl_env *e, const char *fmt, ...) SV_PRINTF(2, 3);   /* SV_E_ARG, with the place */
+sv_err sv_tpl_over(const sv_tpl_env *e, const char *fmt, ...) SV_PRINTF(2, 3);    /* SV_E_LIMIT, with the place */
+sv_err sv_tpl_unbuilt(const sv_tpl_env *e, const char *fmt, ...) SV_PRINTF(2, 3); /* SV_E_UNSUPPORTED */
+sv_err sv_tpl_alloc(sv_tpl_env *e, size_t bytes, void *out); /* zeroed; `out` is a pointer's place */
+sv_err sv_tpl_work(sv_tpl_env *e, size_t bytes);             /* counts scanned bytes as steps */
+sv_tpl_value sv_tpl_undefined(sv_str name, uint32_t of);     /* borrows the name */
 sv_tpl_value sv_tpl_none(void);
 sv_tpl_value sv_tpl_bool(bool b, bool trusted);
 sv_tpl_value sv_tpl_int(int64_t i, bool trusted);
@@ -318,12 +329,13 @@ sv_err sv_tpl_dict_set(sv_tpl_env *e, sv_tpl_dict *d, const sv_tpl_value *key, s
 sv_err sv_tpl_dict_find(sv_tpl_env *e, const sv_tpl_dict *d, const sv_tpl_value *key, sv_tpl_value **out); /* or NULL */
 sv_err sv_tpl_dict_at(sv_tpl_env *e, const sv_tpl_dict *d, sv_str key, sv_tpl_value **out);                /* or NULL */
 bool sv_tpl_is_true(const sv_tpl_value *v);
-bool sv_tpl_is_number(const sv_tpl_value *v); /* bool, int, float */
+bool sv_tpl_is_number(const sv_tpl_value *v);   /* bool, int, float */
 const char *sv_tpl_type(const sv_tpl_value *v); /* as Python names it */
 sv_err sv_tpl_equal(sv_tpl_env *e, const sv_tpl_value *a, const sv_tpl_value *b, bool *out);
 sv_err sv_tpl_less(sv_tpl_env *e, const sv_tpl_value *a, const sv_tpl_value *b, const char *op, int *order);
 sv_err sv_tpl_contains(sv_tpl_env *e, const sv_tpl_value *in, const sv_tpl_value *what, bool *out);
-/* What a for loop goes through: a list, tuple, generator, view or range as it is; a dict's keys; a text's characters. */
+/* What a for loop goes through: a list, tuple, generator, view or range as it is; a dict's keys; a text's characters.
+ */
 sv_err sv_tpl_items(sv_tpl_env *e, const sv_tpl_value *v, sv_tpl_value *out);
 sv_err sv_tpl_undefined_fault(const sv_tpl_env *e, const sv_tpl_value *v);
 /* Values of JSON; strings are borrowed. role: strings under the key "role" that are known roles are trusted. */
@@ -332,11 +344,11 @@ sv_err sv_tpl_from_messages(sv_tpl_env *e, const json_t *j, sv_tpl_value *out);
 
 /* template_string.c: strings with marks */
 sv_str sv_tpl_str(const sv_tpl_value *s);
-sv_err sv_tpl_borrow(sv_tpl_env *e, sv_str text, bool trusted, sv_tpl_value *out);    /* not copied */
+sv_err sv_tpl_borrow(sv_tpl_env *e, sv_str text, bool trusted, sv_tpl_value *out); /* not copied */
 sv_err sv_tpl_buf_make(sv_tpl_env *e, size_t cap, sv_tpl_buf **out);
-sv_err sv_tpl_buf_add(sv_tpl_env *e, sv_tpl_buf **b, sv_str text, bool trusted);      /* may move to a larger buffer */
+sv_err sv_tpl_buf_add(sv_tpl_env *e, sv_tpl_buf **b, sv_str text, bool trusted); /* may move to a larger buffer */
 sv_err sv_tpl_buf_add_string(sv_tpl_env *e, sv_tpl_buf **b, const sv_tpl_value *s);
-sv_tpl_value sv_tpl_buf_string(sv_tpl_buf *b);                                        /* all of it */
+sv_tpl_value sv_tpl_buf_string(sv_tpl_buf *b); /* all of it */
 sv_err sv_tpl_concat(sv_tpl_env *e, const sv_tpl_value *a, const sv_tpl_value *b, sv_tpl_value *out);
 /* Walks the runs of a string: {0} before the first; false at the end. */
 typedef struct sv_tpl_walk {
@@ -380,13 +392,13 @@ sv_err sv_tpl_emit(sv_tpl_env *e, const sv_tpl_value *v);
 sv_err sv_tpl_set(sv_tpl_env *e, uint32_t name, sv_tpl_value v);
 sv_err sv_tpl_call_macro(sv_tpl_env *e, const sv_tpl_node *macro, const sv_tpl_node *call, const sv_tpl_value *arg,
                          sv_tpl_value *out);
-sv_err sv_tpl_loop_peek(sv_tpl_env *e, sv_tpl_loop *l);                       /* sets has_after and after */
+sv_err sv_tpl_loop_peek(sv_tpl_env *e, sv_tpl_loop *l); /* sets has_after and after */
 sv_err sv_tpl_loop_length(sv_tpl_env *e, sv_tpl_loop *l, uint32_t *n);
 
 /* template_call.c: methods and functions. Arguments of a call are arg[0 .. n_arg), then one per keyword of the node. */
 sv_err sv_tpl_call(sv_tpl_env *e, const sv_tpl_node *n, sv_tpl_value *out);
-bool sv_tpl_is_method(sv_str name);                              /* that is built, of any type */
-bool sv_tpl_has_method(const sv_tpl_value *obj, sv_str name);    /* that Python's type has, built or not */
+bool sv_tpl_is_method(sv_str name);                           /* that is built, of any type */
+bool sv_tpl_has_method(const sv_tpl_value *obj, sv_str name); /* that Python's type has, built or not */
 /* Arguments by position or keyword; spec names them in order, NULL for a place that has no name. got[i] is NULL when it
  * is missing; the first n_need must be there. SV_E_ARG for too many, unknown or doubled ones. */
 sv_err sv_tpl_args(sv_tpl_env *e, const sv_tpl_node *n, const sv_tpl_value *arg, const char *const *spec, size_t n_spec,
@@ -401,7 +413,8 @@ bool sv_tpl_test_find(sv_str name, uint16_t *id);
 /* Checks what can be checked at load: keywords, and names of tests that are constants. NULL: fine; else what is not
  * built, as words behind "filter 'x' ". */
 const char *sv_tpl_filter_check(const sv_template *t, const sv_tpl_node *n);
-sv_err sv_tpl_filter(sv_tpl_env *e, const sv_tpl_node *n, const sv_tpl_value *v, const sv_tpl_value *arg, sv_tpl_value *out);
+sv_err sv_tpl_filter(sv_tpl_env *e, const sv_tpl_node *n, const sv_tpl_value *v, const sv_tpl_value *arg,
+                     sv_tpl_value *out);
 sv_err sv_tpl_test(sv_tpl_env *e, uint16_t id, const sv_tpl_value *v, const sv_tpl_value *arg, size_t n_arg, bool *out);
 
 #endif

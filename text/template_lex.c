@@ -170,7 +170,10 @@ static sv_err string_token(lexer *l)
     return SV_OK;
 }
 
-static bool is_digit(const lexer *l, size_t at) { return at < l->n && l->s[at] >= '0' && l->s[at] <= '9'; }
+static bool is_digit(const lexer *l, size_t at)
+{
+    return at < l->n && l->s[at] >= '0' && l->s[at] <= '9';
+}
 
 /* End of digits with single underscores between them; `at` when there is none. */
 static size_t after_digits(const lexer *l, size_t at)
@@ -246,8 +249,9 @@ static sv_err operator_token(lexer *l)
         sv_utf8_next(l->s + l->at, l->n - l->at, &used);
         place(l, l->at);
         bool word = (unsigned char)c >= 0x80;
-        return sv_tpl_fail_at(word ? SV_E_UNSUPPORTED : SV_E_FORMAT, l->name, l->line, l->col, "unexpected character '%s'%s",
-                              sv_str_quote((sv_str){ l->s + l->at, used }), word ? "; names are ASCII here" : "");
+        return sv_tpl_fail_at(word ? SV_E_UNSUPPORTED : SV_E_FORMAT, l->name, l->line, l->col,
+                              "unexpected character '%s'%s", sv_str_quote((sv_str){ l->s + l->at, used }),
+                              word ? "; names are ASCII here" : "");
     }
     if (n == 1 && strchr("([{", c)) {
         if (l->n_bracket == SV_TPL_MAX_NEST)
@@ -395,7 +399,8 @@ sv_err sv_tpl_lex(sv_arena *a, sv_str source, const char *name, sv_tpl_token **t
     *token = NULL;
     size_t bad;
     if (source.n > SV_TPL_MAX_SOURCE)
-        return sv_fail(SV_E_LIMIT, "%s: a template of %zu bytes, at most %u are read", name, source.n, SV_TPL_MAX_SOURCE);
+        return sv_fail(SV_E_LIMIT, "%s: a template of %zu bytes, at most %u are read", name, source.n,
+                       SV_TPL_MAX_SOURCE);
     if (!sv_utf8_valid(source.p, source.n, &bad))
         return sv_fail(SV_E_FORMAT, "%s: a template must be UTF-8; byte %zu is not", name, bad);
     sv_str s = normalised(a, source);

@@ -12,7 +12,10 @@ const sv_tpl_token *sv_tpl_peek(const sv_tpl_parser *p, size_t ahead)
     return &p->token[i < p->n_token ? i : p->n_token - 1];
 }
 
-bool sv_tpl_is_op(const sv_tpl_token *t, const char *op) { return t->kind == SV_TPL_T_OP && sv_str_is(t->text, op); }
+bool sv_tpl_is_op(const sv_tpl_token *t, const char *op)
+{
+    return t->kind == SV_TPL_T_OP && sv_str_is(t->text, op);
+}
 
 bool sv_tpl_is_name(const sv_tpl_token *t, const char *name)
 {
@@ -213,7 +216,8 @@ static sv_err primary(sv_tpl_parser *p, sv_tpl_node **out)
             return constant(p, t, sv_tpl_bool(false, true), out);
         if (sv_str_is(t->text, "none") || sv_str_is(t->text, "None"))
             return constant(p, t, sv_tpl_none(), out);
-        if (p->open_macro && (sv_str_is(t->text, "varargs") || sv_str_is(t->text, "kwargs") || sv_str_is(t->text, "caller")))
+        if (p->open_macro &&
+            (sv_str_is(t->text, "varargs") || sv_str_is(t->text, "kwargs") || sv_str_is(t->text, "caller")))
             return sv_tpl_unsupported(p, t, "name in a macro:", t->text);
         SV_TRY(sv_tpl_node_make(p, SV_TPL_N_NAME, t, NULL, 0, out));
         (*out)->name = sv_tpl_intern(p->t, t->text);
@@ -412,8 +416,8 @@ static bool begins_argument(const sv_tpl_token *t)
 {
     if (t->kind == SV_TPL_T_NAME)
         return !sv_tpl_is_name(t, "else") && !sv_tpl_is_name(t, "or") && !sv_tpl_is_name(t, "and");
-    return t->kind == SV_TPL_T_STRING || t->kind == SV_TPL_T_INT || t->kind == SV_TPL_T_FLOAT ||
-           sv_tpl_is_op(t, "[") || sv_tpl_is_op(t, "{");
+    return t->kind == SV_TPL_T_STRING || t->kind == SV_TPL_T_INT || t->kind == SV_TPL_T_FLOAT || sv_tpl_is_op(t, "[") ||
+           sv_tpl_is_op(t, "{");
 }
 
 /* `is [not] name [argument]` */
@@ -510,7 +514,10 @@ static sv_err left_chain(sv_tpl_parser *p, sv_tpl_node_kind kind, const binary *
     return err;
 }
 
-static sv_err unary_filtered(sv_tpl_parser *p, sv_tpl_node **out) { return unary(p, true, out); }
+static sv_err unary_filtered(sv_tpl_parser *p, sv_tpl_node **out)
+{
+    return unary(p, true, out);
+}
 
 static sv_err product(sv_tpl_parser *p, sv_tpl_node **out)
 {
@@ -601,9 +608,15 @@ static sv_err word_chain(sv_tpl_parser *p, sv_tpl_node_kind kind, const char *wo
     return chain(p, kind, at, &kids, NULL, out);
 }
 
-static sv_err both(sv_tpl_parser *p, sv_tpl_node **out) { return word_chain(p, SV_TPL_N_AND, "and", negated, out); }
+static sv_err both(sv_tpl_parser *p, sv_tpl_node **out)
+{
+    return word_chain(p, SV_TPL_N_AND, "and", negated, out);
+}
 
-static sv_err either(sv_tpl_parser *p, sv_tpl_node **out) { return word_chain(p, SV_TPL_N_OR, "or", both, out); }
+static sv_err either(sv_tpl_parser *p, sv_tpl_node **out)
+{
+    return word_chain(p, SV_TPL_N_OR, "or", both, out);
+}
 
 /* a if b else c, from the right; a if b if c groups from the left, as in Jinja. */
 static sv_err conditional(sv_tpl_parser *p, sv_tpl_node **out)

@@ -47,7 +47,10 @@ typedef struct writer {
     int64_t indent;
 } writer;
 
-static sv_err put(writer *w, const char *text) { return sv_tpl_buf_add(w->e, &w->b, sv_str_of(text), false); }
+static sv_err put(writer *w, const char *text)
+{
+    return sv_tpl_buf_add(w->e, &w->b, sv_str_of(text), false);
+}
 
 static bool is_printable(uint32_t cp)
 {

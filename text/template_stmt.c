@@ -256,11 +256,16 @@ static sv_err statement(sv_tpl_parser *p, sv_tpl_node **out)
     static const struct {
         const char *name;
         sv_err (*read)(sv_tpl_parser *, const sv_tpl_token *, sv_tpl_node **);
-    } tags[] = { { "for", tag_for },     { "if", tag_if },       { "set", tag_set },
-                 { "macro", tag_macro }, { "break", tag_break }, { "continue", tag_break },
+    } tags[] = { { "for", tag_for },
+                 { "if", tag_if },
+                 { "set", tag_set },
+                 { "macro", tag_macro },
+                 { "break", tag_break },
+                 { "continue", tag_break },
                  { "generation", tag_generation } };
-    static const char *const stray[] = { "else",   "elif",     "endif",         "endfor",
-                                         "endset", "endmacro", "endgeneration", NULL };
+    static const char *const stray[] = {
+        "else", "elif", "endif", "endfor", "endset", "endmacro", "endgeneration", NULL
+    };
     const sv_tpl_token *t;
     SV_TRY(sv_tpl_need_name(p, &t));
     if (is_end(t, stray))
@@ -288,9 +293,10 @@ static sv_err check_macro_calls(const sv_tpl_parser *p)
             }
         }
         if (is_macro && !before)
-            return sv_tpl_fail_at(SV_E_UNSUPPORTED, p->t->name, p->call[i].at->line, p->call[i].at->col,
-                                  "macro '%s' is called before its end; a macro may call only those that stand before it",
-                                  sv_str_quote(p->t->names[p->call[i].name]));
+            return sv_tpl_fail_at(
+                SV_E_UNSUPPORTED, p->t->name, p->call[i].at->line, p->call[i].at->col,
+                "macro '%s' is called before its end; a macro may call only those that stand before it",
+                sv_str_quote(p->t->names[p->call[i].name]));
     }
     return SV_OK;
 }

@@ -8,7 +8,10 @@
 
 /* --- buffers and views --- */
 
-sv_str sv_tpl_str(const sv_tpl_value *s) { return (sv_str){ s->u.buf->p + s->at, s->n }; }
+sv_str sv_tpl_str(const sv_tpl_value *s)
+{
+    return (sv_str){ s->u.buf->p + s->at, s->n };
+}
 
 sv_tpl_value sv_tpl_buf_string(sv_tpl_buf *b)
 {

@@ -23,11 +23,21 @@ static const struct {
     const char *name;
     uint8_t id, n_arg;
 } tests[] = {
-    { "defined", TEST_DEFINED, 0 },   { "undefined", TEST_UNDEFINED, 0 }, { "none", TEST_NONE, 0 },
-    { "string", TEST_STRING, 0 },     { "mapping", TEST_MAPPING, 0 },     { "iterable", TEST_ITERABLE, 0 },
-    { "sequence", TEST_SEQUENCE, 0 }, { "number", TEST_NUMBER, 0 },       { "boolean", TEST_BOOLEAN, 0 },
-    { "true", TEST_TRUE, 0 },         { "false", TEST_FALSE, 0 },         { "equalto", TEST_EQUAL, 1 },
-    { "eq", TEST_EQUAL, 1 },          { "==", TEST_EQUAL, 1 },            { "in", TEST_IN, 1 },
+    { "defined", TEST_DEFINED, 0 },
+    { "undefined", TEST_UNDEFINED, 0 },
+    { "none", TEST_NONE, 0 },
+    { "string", TEST_STRING, 0 },
+    { "mapping", TEST_MAPPING, 0 },
+    { "iterable", TEST_ITERABLE, 0 },
+    { "sequence", TEST_SEQUENCE, 0 },
+    { "number", TEST_NUMBER, 0 },
+    { "boolean", TEST_BOOLEAN, 0 },
+    { "true", TEST_TRUE, 0 },
+    { "false", TEST_FALSE, 0 },
+    { "equalto", TEST_EQUAL, 1 },
+    { "eq", TEST_EQUAL, 1 },
+    { "==", TEST_EQUAL, 1 },
+    { "in", TEST_IN, 1 },
 };
 
 bool sv_tpl_test_find(sv_str name, uint16_t *id)
@@ -43,7 +53,8 @@ bool sv_tpl_test_find(sv_str name, uint16_t *id)
 
 static bool has_length(const sv_tpl_value *v)
 {
-    bool list = v->tag == SV_TPL_LIST && v->u.list->kind != SV_TPL_KIND_GENERATOR && v->u.list->kind != SV_TPL_KIND_VIEW;
+    bool list =
+        v->tag == SV_TPL_LIST && v->u.list->kind != SV_TPL_KIND_GENERATOR && v->u.list->kind != SV_TPL_KIND_VIEW;
     return list || v->tag == SV_TPL_STRING || v->tag == SV_TPL_DICT || v->tag == SV_TPL_UNDEFINED;
 }
 

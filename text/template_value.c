@@ -73,7 +73,10 @@ sv_tpl_value sv_tpl_undefined(sv_str name, uint32_t of)
     return (sv_tpl_value){ .tag = SV_TPL_UNDEFINED, .of = (uint8_t)of, .n = (uint32_t)name.n, .u.text = name.p };
 }
 
-sv_tpl_value sv_tpl_none(void) { return (sv_tpl_value){ .tag = SV_TPL_NONE, .trusted = true }; }
+sv_tpl_value sv_tpl_none(void)
+{
+    return (sv_tpl_value){ .tag = SV_TPL_NONE, .trusted = true };
+}
 
 sv_tpl_value sv_tpl_bool(bool b, bool trusted)
 {
@@ -190,7 +193,7 @@ sv_err sv_tpl_dict_set(sv_tpl_env *e, sv_tpl_dict *d, const sv_tpl_value *key, s
 
 const char *sv_tpl_type(const sv_tpl_value *v)
 {
-    static const char *const tag[] = { "Undefined", "NoneType", "bool",      "int",   "float",    "str",    "list",
+    static const char *const tag[] = { "Undefined", "NoneType",  "bool",  "int",      "float",  "str",        "list",
                                        "dict",      "Namespace", "Macro", "function", "method", "LoopContext" };
     static const char *const kind[] = { "list", "tuple", "generator", "dict_view", "range" };
     return v->tag == SV_TPL_LIST ? kind[v->u.list->kind] : tag[v->tag];
@@ -241,7 +244,9 @@ sv_err sv_tpl_undefined_fault(const sv_tpl_env *e, const sv_tpl_value *v)
 
 static long double number(const sv_tpl_value *v)
 {
-    return v->tag == SV_TPL_FLOAT ? (long double)v->u.f : v->tag == SV_TPL_INT ? (long double)v->u.i : (long double)v->u.b;
+    return v->tag == SV_TPL_FLOAT ? (long double)v->u.f
+           : v->tag == SV_TPL_INT ? (long double)v->u.i
+                                  : (long double)v->u.b;
 }
 
 static sv_err equal_in(sv_tpl_env *e, const sv_tpl_value *a, const sv_tpl_value *b, uint32_t depth, bool *out);

@@ -55,7 +55,8 @@ def render(env, source, context):
 ODD = [
     "", " ", "\n", "1+1?", "Hello, world!", "  leading and trailing  ", "\n\nline\n\n", "tab\there", "a\r\nb\rc",
     "quotes \" and ' and \\ backslash", "<b>HTML & \"entities\" 'single'</b>", "Größe, naïve, Ελλάδα, Привет, 日本語, 한국어",
-    "🙂👩‍👩‍👧‍👦🏳️‍🌈", "e\u0301 and é", "\u00a0\u2003\u3000wide spaces\u2028line\u2029paragraph", "\u0001\u001f\u007f\u0085",
+    "🙂👩‍👩‍👧‍👦🏳️‍🌈", "e\u0301 and é",
+    "\u00a0\u2003\u3000wide spaces\u2028line\u2029paragraph", "\u0001\u001f\u007f\u0085",
     "a" * 300, "{{ 7 * 7 }}{% raw %}", "{% for x in y %}", "{# comment #}", "${x} %s {0} \\n", "null", "None", "0",
     "/think", "/no_think", "مرحبا", "\ufeffBOM", "\U0010ffff", "-", "[]", "{\"a\": 1}",
 ]
@@ -79,7 +80,8 @@ def tool(rng, name, text):
 
 
 def call(rng, name, style):
-    args = rng.choice([{}, {"a": 1, "b": 2}, {"text": rng.choice(ODD + HOSTILE)}, {"x": [1, 2.5, None, True, {"y": "ß"}]},
+    args = rng.choice([{}, {"a": 1, "b": 2}, {"text": rng.choice(ODD + HOSTILE)},
+                       {"x": [1, 2.5, None, True, {"y": "ß"}]},
                        {"n": 123456789012345678}])
     f = {"name": name, "arguments": json.dumps(args, ensure_ascii=False) if style == "text" else args}
     return f if style == "bare" else {"type": "function", "id": "call_1", "function": f}
@@ -130,8 +132,9 @@ def conversation(rng, k):
 def vectors():
     """The rows of serving-and-formats 4.1."""
     u = {"role": "user", "content": "1+1?"}
-    add = json.loads('[{"type":"function","function":{"name":"add","description":"Adds <b>","parameters":{"type":"object",'
-                     '"properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"required":["a","b"]}}}]')
+    add = json.loads('[{"type":"function","function":{"name":"add","description":"Adds <b>",'
+                     '"parameters":{"type":"object","properties":{"a":{"type":"integer"},'
+                     '"b":{"type":"integer"}},"required":["a","b"]}}}]')
     yield {"messages": [u], "prompt": True}
     yield {"messages": [u], "prompt": True, "kwargs": {"enable_thinking": False}}
     yield {"messages": [{"role": "system", "content": "S"}, u,
@@ -142,9 +145,9 @@ def vectors():
                                 "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": args}}]},
                             {"role": "tool", "content": "2"}], "tools": add, "prompt": True}
     yield {"messages": [{"role": "system", "content": "S"}, u], "prompt": True}
+    call_add = {"type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
     for content in (None, ""):
-        yield {"messages": [u, {"role": "assistant", "content": content,
-                                "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}]},
+        yield {"messages": [u, {"role": "assistant", "content": content, "tool_calls": [call_add]},
                             {"role": "tool", "content": "2"}], "prompt": True}
     yield {"messages": []}
     yield {"messages": [], "prompt": True}

@@ -81,9 +81,12 @@ static void test_conversations_render_as_jinja2_does(void **state)
         json_t *row;
         size_t n = 0;
         for (; (row = next_row(&rest)) != NULL; n++) {
-            sv_template_input in = { json_object_get(row, "messages"), json_object_get(row, "tools"),
-                                     json_object_get(row, "kwargs"),   families[f].bos,
-                                     families[f].eos,                  json_is_true(json_object_get(row, "prompt")) };
+            sv_template_input in = { json_object_get(row, "messages"),
+                                     json_object_get(row, "tools"),
+                                     json_object_get(row, "kwargs"),
+                                     families[f].bos,
+                                     families[f].eos,
+                                     json_is_true(json_object_get(row, "prompt")) };
             sv_marked m = { 0 };
             sv_err err = sv_template_render(t, &in, &m);
             if (!agrees(json_object_get(row, families[f].name), err, &m))

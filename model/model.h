@@ -29,17 +29,18 @@ typedef struct sv_model {
     const char *bos_token, *eos_token; /* texts for the template, or NULL */
     bool add_bos;
     sv_gen_defaults defaults;
-    json_t *hf_config;            /* config.json as read or made, owned */
-    json_t *hf_generation;        /* generation_config.json, or NULL */
-    json_t *hf_tokenizer_config;  /* tokenizer_config.json, or NULL */
-    uint32_t n_dequantised;       /* weights that were widened to F32 at load because their type has no kernel */
+    json_t *hf_config;           /* config.json as read or made, owned */
+    json_t *hf_generation;       /* generation_config.json, or NULL */
+    json_t *hf_tokenizer_config; /* tokenizer_config.json, or NULL */
+    uint32_t n_dequantised;      /* weights that were widened to F32 at load because their type has no kernel */
     sv_arena *arena;
 } sv_model;
 
 typedef struct sv_model_opts {
-    bool dequant;                 /* widen block-quantised weights to F32 */
-    const char *chat_template;    /* a file that replaces the model's template, or NULL */
-    bool no_tokenizer;            /* weights alone: do not read or ask for a tokenizer */
+    bool dequant;              /* widen block-quantised weights to F32 */
+    const char *chat_template; /* a file that replaces the model's template, or NULL */
+    bool no_tokenizer;         /* weights alone: do not read or ask for a tokenizer */
+    bool all_f32;              /* widen every weight to F32, as training needs */
 } sv_model_opts;
 
 /* path: a folder, or a .gguf file. Errors name the file, the tensor or key, what was found and what is allowed. */
@@ -64,7 +65,8 @@ sv_err sv_model_save_gguf(const sv_model *m, const char *path, sv_dtype dtype);
 sv_err sv_config_read(const json_t *config, const char *where, sv_config *out);
 json_t *sv_config_json(const sv_config *c);
 
-/* Identity of the weights (serving-and-formats: SHA-256 over names, dtypes, dims, bytes in ascending order of names). */
+/* Identity of the weights (serving-and-formats: SHA-256 over names, dtypes, dims, bytes in ascending order of names).
+ */
 void sv_model_weights_hash(const sv_model *m, uint8_t out[32]);
 uint64_t sv_model_params(const sv_model *m); /* aliases counted once */
 

@@ -34,7 +34,10 @@ static inline float sv_bits_f32(uint32_t u)
 }
 
 /* The pattern with every NaN mapped to 0x7fc00000: what is compared, hashed and written. */
-static inline uint32_t sv_bits_canonical(uint32_t u) { return (u & 0x7fffffffu) > 0x7f800000u ? SV_NAN_BITS : u; }
+static inline uint32_t sv_bits_canonical(uint32_t u)
+{
+    return (u & 0x7fffffffu) > 0x7f800000u ? SV_NAN_BITS : u;
+}
 
 /* Equal bits, or both NaN. +0 and -0 differ. */
 static inline bool sv_bits_same(float a, float b)
@@ -57,7 +60,10 @@ static inline uint32_t sv_bits_ulps(float a, float b)
 /* FNV-1a, 64 bits, over 32-bit words (Fowler, Noll, Vo): h = SV_FNV_START; h = sv_fnv_word(h, word) for each. */
 #define SV_FNV_START 0xcbf29ce484222325ull
 
-static inline uint64_t sv_fnv_word(uint64_t h, uint32_t word) { return (h ^ word) * 0x100000001b3ull; }
+static inline uint64_t sv_fnv_word(uint64_t h, uint32_t word)
+{
+    return (h ^ word) * 0x100000001b3ull;
+}
 
 /* Hash of n floats with canonical NaNs, going on from h. */
 static inline uint64_t sv_fnv_floats(uint64_t h, const float *x, size_t n)
@@ -77,9 +83,10 @@ static inline uint64_t sv_bits_mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* One hash for bits: sum over i of mix(mix(i + 1) + x_i) mod 2^64, NaN made canonical. A sum, so it may be made in any order,
- * by any number of threads. `first` is the index of word[0]: several tensors are hashed as one by adding their hashes with
- * the index running on. It finds faults; it is no defence against an attacker. () 0; (0) 7ab40e090f363a7d. */
+/* One hash for bits: sum over i of mix(mix(i + 1) + x_i) mod 2^64, NaN made canonical. A sum, so it may be made in any
+ * order, by any number of threads. `first` is the index of word[0]: several tensors are hashed as one by adding their
+ * hashes with the index running on. It finds faults; it is no defence against an attacker. () 0; (0) 7ab40e090f363a7d.
+ * */
 static inline uint64_t sv_bits_hash(const void *words, uint64_t n, uint64_t first)
 {
     uint64_t h = 0;

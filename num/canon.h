@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The elementary functions for scalar C: sv_canon_exp, log, sigmoid, silu, rsqrt, tanh, sin, cos (text and law: canon.inc).
- * Threads: values.
+ * The elementary functions for scalar C: sv_canon_exp, log, sigmoid, silu, rsqrt, tanh, sin, cos (text and law:
+ * canon.inc). Threads: values.
  */
 #ifndef SV_NUM_CANON_H
 #define SV_NUM_CANON_H

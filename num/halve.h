@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * HALVE, the one tree by which pieces of a sum are combined (docs/arithmetic.md A-10):
  *     H(lo, hi) = piece lo if hi - lo = 1, else H(lo, mid) + H(mid, hi), mid = lo + ceil((hi - lo) / 2).
- * Evaluated with a stack: after piece c, sv_halve_pops(c, n) times "older + newer", then push. The counts depend on n alone.
- * Its subtrees are contiguous, so several chips can each hold one and exchange a single partial. Threads: values.
+ * Evaluated with a stack: after piece c, sv_halve_pops(c, n) times "older + newer", then push. The counts depend on n
+ * alone. Its subtrees are contiguous, so several chips can each hold one and exchange a single partial. Threads:
+ * values.
  */
 #ifndef SV_NUM_HALVE_H
 #define SV_NUM_HALVE_H
@@ -12,7 +13,10 @@
 /* Values that a stack for any n < 2^32 may hold: ceil(log2 n) + 1. */
 #define SV_HALVE_MAX 33
 
-static inline uint32_t sv_halve_mid(uint32_t lo, uint32_t hi) { return lo + (hi - lo - (hi - lo) / 2); }
+static inline uint32_t sv_halve_mid(uint32_t lo, uint32_t hi)
+{
+    return lo + (hi - lo - (hi - lo) / 2);
+}
 
 /* Additions that follow piece c (0-based) of n: the subtrees of more than one piece that end with it. c < n. */
 static inline uint32_t sv_halve_pops(uint32_t c, uint32_t n)
@@ -61,6 +65,9 @@ static inline void sv_halve_push(sv_halve *h, float piece)
 }
 
 /* The total after n pushes; +0 when n is 0. */
-static inline float sv_halve_total(const sv_halve *h) { return h->n > 0 ? h->s[0] : 0.0f; }
+static inline float sv_halve_total(const sv_halve *h)
+{
+    return h->n > 0 ? h->s[0] : 0.0f;
+}
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Packed layouts of weights [n, k]: one index function each, used by packer, reference, kernels and tests. Layouts are made
- * of outputs side by side, so that the lanes of a vector are outputs (docs/arithmetic.md A-30, A-32).
+ * Packed layouts of weights [n, k]: one index function each, used by packer, reference, kernels and tests. Layouts are
+ * made of outputs side by side, so that the lanes of a vector are outputs (docs/arithmetic.md A-30, A-32).
  * Spare columns (n not a multiple of the panel) are zero bytes. Threads: values.
  */
 #ifndef SV_NUM_IMAGE_H
@@ -46,16 +46,22 @@ static inline uint32_t sv_image_s8_code(uint32_t n, uint32_t k)
     return (k % SV_BLOCK_ITEMS) / 4 * 128 + n % SV_BLOCK_COLS * 4 + k % 4;
 }
 
-/* Byte offset of the byte that holds code (n, k) inside its S4 or A4 block, and the bits to shift it down by: step 2p is in
- * the low nibble, step 2p + 1 in the high one. */
+/* Byte offset of the byte that holds code (n, k) inside its S4 or A4 block, and the bits to shift it down by: step 2p
+ * is in the low nibble, step 2p + 1 in the high one. */
 static inline uint32_t sv_image_s4_code(uint32_t n, uint32_t k)
 {
     return (k % SV_BLOCK_ITEMS) / 8 * 128 + n % SV_BLOCK_COLS * 4 + k % 4;
 }
 
-static inline uint32_t sv_image_s4_shift(uint32_t k) { return (k % SV_BLOCK_ITEMS) / 4 % 2 * 4; }
+static inline uint32_t sv_image_s4_shift(uint32_t k)
+{
+    return (k % SV_BLOCK_ITEMS) / 4 % 2 * 4;
+}
 
 /* Byte offset of the f16 scale (or, from SV_A4_MIN, minimum) of column n, counted from SV_S8_SCALE or SV_S4_SCALE. */
-static inline uint32_t sv_image_scale(uint32_t n) { return n % SV_BLOCK_COLS * 2; }
+static inline uint32_t sv_image_scale(uint32_t n)
+{
+    return n % SV_BLOCK_COLS * 2;
+}
 
 #endif

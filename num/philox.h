@@ -48,10 +48,16 @@ static inline sv_philox sv_philox_at(uint64_t seed, uint32_t stream, uint32_t st
 }
 
 /* Uniform in [0, 1): 24 bits, exact. */
-static inline float sv_philox_uniform(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }
+static inline float sv_philox_uniform(uint32_t word)
+{
+    return (float)(word >> 8) * 0x1p-24f;
+}
 
 /* Uniform in (0, 1]: 24 bits, exact. */
-static inline float sv_philox_uniform_open(uint32_t word) { return (float)((word >> 8) + 1) * 0x1p-24f; }
+static inline float sv_philox_uniform_open(uint32_t word)
+{
+    return (float)((word >> 8) + 1) * 0x1p-24f;
+}
 
 /* Two standard normals of two words (Box & Muller 1958): u in (0,1] from a, v in [0,1) from b; r = sqrt(0 - 2 log u),
  * t = v * 6.2831855; r cos t, r sin t. Each operator rounded. */
@@ -63,8 +69,8 @@ static inline void sv_philox_normals(uint32_t a, uint32_t b, float out[2])
     out[1] = r * sv_canon_sin(t);
 }
 
-/* Item i of the normal sequence (seed, stream, step): block i / 4 with counter (i / 4 low, i / 4 high, step, stream) gives
- * items 4b ... 4b + 3, as two pairs. Fills all four. */
+/* Item i of the normal sequence (seed, stream, step): block i / 4 with counter (i / 4 low, i / 4 high, step, stream)
+ * gives items 4b ... 4b + 3, as two pairs. Fills all four. */
 static inline void sv_philox_normal4(uint64_t seed, uint32_t stream, uint32_t step, uint64_t block, float out[4])
 {
     sv_philox w = sv_philox_at(seed, stream, step, (uint32_t)(block >> 32), (uint32_t)block);

@@ -51,7 +51,10 @@ static inline void sv_sum_add(sv_sum_state *s, float x)
 }
 
 /* The total after n calls of sv_sum_add; +0 when n is 0. */
-static inline float sv_sum_end(const sv_sum_state *s) { return sv_halve_total(&s->pieces); }
+static inline float sv_sum_end(const sv_sum_state *s)
+{
+    return sv_halve_total(&s->pieces);
+}
 
 /* SUM of n floats. */
 static inline float sv_sum(const float *x, uint64_t n)
@@ -84,8 +87,8 @@ static inline uint32_t sv_argmax(const float *x, uint32_t n)
     return at;
 }
 
-/* DOT of a[k * a_step] and b[k * b_step], k = 0 ... n - 1: fma chains from +0 over chunks of 256, chunks by HALVE. +0 for
- * n = 0. */
+/* DOT of a[k * a_step] and b[k * b_step], k = 0 ... n - 1: fma chains from +0 over chunks of 256, chunks by HALVE. +0
+ * for n = 0. */
 static inline float sv_dot(const float *a, uint64_t a_step, const float *b, uint64_t b_step, uint32_t n)
 {
     sv_halve h;

@@ -31,8 +31,8 @@ enum {
     SV_CASE_DECODE   /* one row each, anywhere in the context */
 };
 
-/* Filler: fill_arg[0]: pos operand, seq follows it, and then table when fill_arg[2]; fill_arg[1]: positions of a sequence;
- * fill_arg[3]: one of the above. Pages are given out from the last one down. */
+/* Filler: fill_arg[0]: pos operand, seq follows it, and then table when fill_arg[2]; fill_arg[1]: positions of a
+ * sequence; fill_arg[3]: one of the above. Pages are given out from the last one down. */
 void sv_case_fill_attend(const sv_case *c, sv_tensor *in, uint32_t variant);
 
 #endif

@@ -26,12 +26,17 @@ sv_tensor *sv_case_out(sv_case *c, sv_dtype dtype, uint32_t n_dim, uint32_t d0, 
     return &c->out[c->n_out++];
 }
 
-void sv_case_gap(sv_tensor *t, uint32_t gap) { t->stride[0] += gap; }
+void sv_case_gap(sv_tensor *t, uint32_t gap)
+{
+    t->stride[0] += gap;
+}
 
 bool sv_case_rows(uint32_t i, uint32_t *T, uint32_t *D, uint32_t *gap)
 {
     static const uint32_t rows[] = { 1, 0, 2, 3, 7, 13, 64 };
-    static const uint32_t cols[] = { 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 255, 257, 1000, 4099 };
+    static const uint32_t cols[] = {
+        1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 255, 257, 1000, 4099
+    };
     static const uint32_t gaps[] = { 0, 1, 0, 17, 0, 0 };
     const uint32_t n_rows = sizeof rows / sizeof *rows, n_cols = sizeof cols / sizeof *cols;
     if (i >= 2 * n_cols)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Making conformance cases: shapes of calls, and integer operands that obey their rules. Floats are filled by who runs the
- * case. Threads: values.
+ * Making conformance cases: shapes of calls, and integer operands that obey their rules. Floats are filled by who runs
+ * the case. Threads: values.
  */
 #ifndef SV_OP_CASE_H
 #define SV_OP_CASE_H

@@ -35,7 +35,8 @@ static sv_err check_dtype(const sv_tensor *t, const char *what, uint32_t takes)
     char allowed[160];
     if ((uint32_t)t->dtype < SV_DTYPE_COUNT && takes >> t->dtype & 1u)
         return SV_OK;
-    return sv_fail(SV_E_DTYPE, "%s is %s; allowed: %s", what, sv_tensor_text(t), takes_text(takes, allowed, sizeof allowed));
+    return sv_fail(SV_E_DTYPE, "%s is %s; allowed: %s", what, sv_tensor_text(t),
+                   takes_text(takes, allowed, sizeof allowed));
 }
 
 static sv_err check_n_dim(const sv_tensor *t, const char *what, uint32_t n_dim)
@@ -58,8 +59,8 @@ static sv_err check_strides(const sv_tensor *t, const char *what, bool rows)
                         (rows && t->n_dim == 2 && i == 0 && t->stride[0] >= d.stride[0]));
     if (good)
         return SV_OK;
-    return sv_fail(SV_E_SHAPE, "%s is %s with gaps or overlaps between items; %s; copy it first", what, sv_tensor_text(t),
-                   rows ? "only rows of a 2-D tensor may lie apart" : "it must be dense");
+    return sv_fail(SV_E_SHAPE, "%s is %s with gaps or overlaps between items; %s; copy it first", what,
+                   sv_tensor_text(t), rows ? "only rows of a 2-D tensor may lie apart" : "it must be dense");
 }
 
 sv_err sv_check(const sv_tensor *t, const char *what, uint32_t takes, uint32_t n_dim)
@@ -81,11 +82,13 @@ sv_err sv_check_weight(const sv_tensor *t, const char *what, uint32_t takes)
                        sv_dtype_block_items(t->dtype));
     bool is_float = SV_TAKES_FLOAT >> t->dtype & 1u;
     bool fits = t->image == SV_IMAGE_PLAIN || (t->image == SV_IMAGE_P16 && is_float) ||
-                (t->image == SV_IMAGE_S8 && t->dtype == SV_DT_Q8_0) || (t->image == SV_IMAGE_S4 && t->dtype == SV_DT_Q4_0) ||
+                (t->image == SV_IMAGE_S8 && t->dtype == SV_DT_Q8_0) ||
+                (t->image == SV_IMAGE_S4 && t->dtype == SV_DT_Q4_0) ||
                 (t->image == SV_IMAGE_A4 && t->dtype == SV_DT_Q4_1);
     if (!fits)
-        return sv_fail(SV_E_SHAPE, "%s is %s; that layout is not for this type (P16: floats, S8: Q8_0, S4: Q4_0, A4: Q4_1)",
-                       what, sv_tensor_text(t));
+        return sv_fail(SV_E_SHAPE,
+                       "%s is %s; that layout is not for this type (P16: floats, S8: Q8_0, S4: Q4_0, A4: Q4_1)", what,
+                       sv_tensor_text(t));
     return check_strides(t, what, is_float && t->image == SV_IMAGE_PLAIN);
 }
 
@@ -100,8 +103,8 @@ sv_err sv_check_same(const sv_tensor *a, const char *what_a, const sv_tensor *b,
 {
     if (sv_tensor_same_shape(a, b))
         return SV_OK;
-    return sv_fail(SV_E_SHAPE, "%s is %s and %s is %s; they must have the same shape", what_a, sv_tensor_text(a), what_b,
-                   sv_tensor_text(b));
+    return sv_fail(SV_E_SHAPE, "%s is %s and %s is %s; they must have the same shape", what_a, sv_tensor_text(a),
+                   what_b, sv_tensor_text(b));
 }
 
 sv_err sv_check_out(sv_tensor *out, const char *what, sv_dtype dtype, uint32_t n_dim, const uint32_t *dim)

@@ -15,8 +15,8 @@
 
 /* The number of inputs lies in [least, most]. */
 sv_err sv_check_count(uint32_t n_in, uint32_t least, uint32_t most);
-/* Item type in the mask `takes`, n_dim dimensions (0: any from 1), plain layout; dense, but for the rows of a 2-D tensor,
- * which may lie further apart. `what` names the operand. */
+/* Item type in the mask `takes`, n_dim dimensions (0: any from 1), plain layout; dense, but for the rows of a 2-D
+ * tensor, which may lie further apart. `what` names the operand. */
 sv_err sv_check(const sv_tensor *t, const char *what, uint32_t takes, uint32_t n_dim);
 /* As sv_check for a weight of 2 dimensions in any layout of its type; rows of block types are whole blocks. */
 sv_err sv_check_weight(const sv_tensor *t, const char *what, uint32_t takes);

@@ -49,9 +49,10 @@ static void ref(const sv_call *call, void *scratch)
 /* opt: plausible numbers, so that p moves. */
 static void fill_opt(const sv_case *c, sv_tensor *in, uint32_t variant)
 {
-    static const float opt[][4] = {
-        { 1e-3f, 10.0f, 20.0f, 1.0f }, { 3e-4f, 1.5f, 400.0f, 0.25f }, { 0.1f, 1.0f, 1.0f, 1.0f }, { 1e-5f, 1.1f, 1.01f, 0.7f }
-    };
+    static const float opt[][4] = { { 1e-3f, 10.0f, 20.0f, 1.0f },
+                                    { 3e-4f, 1.5f, 400.0f, 0.25f },
+                                    { 0.1f, 1.0f, 1.0f, 1.0f },
+                                    { 1e-5f, 1.1f, 1.01f, 0.7f } };
     (void)c;
     float *dst = sv_tensor_host(&in[1]);
     for (uint32_t i = 0; i < 4; i++)
@@ -75,6 +76,14 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_adamw = {
-    .name = "adamw", .formula = "inout p, m, v; in: g, opt = [lr, 1/(1-b1^t), 1/(1-b2^t), clip]", .n_in = 2, .n_out = 3,
-    .class = SV_CLASS_ELEM, .attr_bytes = sizeof(sv_attr_adamw), .inout = 7, .shape = shape, .ref = ref, .cases = cases,
+    .name = "adamw",
+    .formula = "inout p, m, v; in: g, opt = [lr, 1/(1-b1^t), 1/(1-b2^t), clip]",
+    .n_in = 2,
+    .n_out = 3,
+    .class = SV_CLASS_ELEM,
+    .attr_bytes = sizeof(sv_attr_adamw),
+    .inout = 7,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -6,7 +6,8 @@
  * shape    a of 1 to 4 dimensions; b the same, or [D] with D the last dimension of a -> y as a
  * dtype    f32
  * arith    A-31: one rounded addition
- * grad     da = dy; db = dy, or for a bias TN(ones [T,1], dy): DOT over the rows of each leaf, leaves left to right (A-28)
+ * grad     da = dy; db = dy, or for a bias TN(ones [T,1], dy): DOT over the rows of each leaf, leaves left to right
+ *          (A-28)
  */
 #include "op/case.h"
 #include "op/check.h"
@@ -89,6 +90,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_add = {
-    .name = "add", .formula = "y[t,d] = a[t,d] + b[t,d], or + b[d]", .n_in = 2, .n_out = 1, .class = SV_CLASS_ELEM,
-    .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "add",
+    .formula = "y[t,d] = a[t,d] + b[t,d], or + b[d]",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

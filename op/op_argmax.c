@@ -5,7 +5,8 @@
  *
  * shape    z [W,V] -> y I32 [W]; W may be 0
  * dtype    z: f32
- * arith    A-13: compare and select from (-inf, 0): ties go to the lowest index, NaN never wins; a row of NaN and -inf gives 0
+ * arith    A-13: compare and select from (-inf, 0): ties go to the lowest index, NaN never wins; a row of NaN and -inf
+ *          gives 0
  */
 #include "num/sum.h"
 #include "op/case.h"
@@ -41,6 +42,12 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_argmax = {
-    .name = "argmax", .formula = "y[w] = lowest j with the largest z[w,j]; NaN never wins", .n_in = 1, .n_out = 1,
-    .class = SV_CLASS_ARG, .shape = shape, .ref = ref, .cases = cases,
+    .name = "argmax",
+    .formula = "y[w] = lowest j with the largest z[w,j]; NaN never wins",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_ARG,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -4,8 +4,8 @@
  *     o[t,h] = sum_j p_j v_j, p = softmax_j(q[t,h] . k_j), over the positions j <= pos[t] of sequence seq[t]
  *
  * shape    q [T,HK], k, v [T,GK], kpages [N,G,K,32], vpages [N,G,32,K], pos, seq I32 [T], table I32 [S,P]
- *          -> o [T,HK], stat [T,H,2] = (m, l); query head h reads key head h / (H/G); T may be 0. Keys and values are read
- *          from the pages alone (kv_put has run); k and v are there for the gradient
+ *          -> o [T,HK], stat [T,H,2] = (m, l); query head h reads key head h / (H/G); T may be 0. Keys and values are
+ *          read from the pages alone (kv_put has run); k and v are there for the gradient
  * dtype    f32; q has been multiplied by 1/sqrt(K) (rope's scale)
  * arith    A-23: blocks b of 256 keys at absolute positions 256 b ... Per block, with the keys that are there:
  *          s_j = DOT over d of (q, k_j); m_b = MAX(s); e_j = exp(s_j - m_b); l_b = SUM(e) by index in the block;
@@ -28,7 +28,8 @@ static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_ten
     const sv_attr_attend *a = attr;
     uint32_t T = in[0].dim[0], H = a->n_head, G = a->n_kv_head, K = a->d_head;
     if (H == 0 || G == 0 || K == 0 || H % G != 0)
-        return sv_fail(SV_E_ARG, "%u query heads, %u key heads of %u channels; key heads must divide query heads", H, G, K);
+        return sv_fail(SV_E_ARG, "%u query heads, %u key heads of %u channels; key heads must divide query heads", H, G,
+                       K);
     SV_TRY(sv_check(&in[0], "q", SV_TAKES_F32, 2));
     SV_TRY(sv_check(&in[1], "k", SV_TAKES_F32, 2));
     SV_TRY(sv_check(&in[2], "v", SV_TAKES_F32, 2));
@@ -117,7 +118,9 @@ static void grad(sv_tape *t, const sv_tape_call *fwd, const sv_val *dout, sv_val
     sv_val out[3] = { SV_NONE, SV_NONE, SV_NONE };
     if (dout[0] == SV_NONE)
         return;
-    const sv_val in[] = { fwd->in[0], fwd->in[1], fwd->in[2], fwd->out[0], fwd->out[1], dout[0], fwd->in[5], fwd->in[6] };
+    const sv_val in[] = {
+        fwd->in[0], fwd->in[1], fwd->in[2], fwd->out[0], fwd->out[1], dout[0], fwd->in[5], fwd->in[6]
+    };
     sv_tape_emit(t, SV_OP_attend_grad, fwd->attr, in, 8, out);
     for (uint32_t i = 0; i < 3; i++)
         if (sv_tape_needs(t, fwd->in[i]))
@@ -129,24 +132,31 @@ static uint32_t cases(uint32_t i, sv_case *c)
     static const struct {
         uint32_t T, context, H, G, K, S, mode;
     } row[] = {
-        { 1, 1, 1, 1, 16, 1, SV_CASE_PREFILL },    { 2, 2, 2, 1, 16, 1, SV_CASE_PREFILL },   { 0, 64, 2, 1, 16, 1, SV_CASE_PREFILL },
-        { 15, 15, 4, 1, 64, 1, SV_CASE_PREFILL },  { 16, 16, 4, 2, 80, 1, SV_CASE_PREFILL }, { 17, 17, 7, 1, 16, 1, SV_CASE_PREFILL },
-        { 33, 33, 2, 2, 33, 1, SV_CASE_PREFILL },  { 65, 65, 2, 1, 16, 3, SV_CASE_PREFILL }, { 255, 255, 1, 1, 8, 1, SV_CASE_PREFILL },
-        { 256, 256, 1, 1, 8, 1, SV_CASE_PREFILL }, { 257, 257, 1, 1, 8, 1, SV_CASE_PREFILL }, { 513, 513, 1, 1, 4, 1, SV_CASE_PREFILL },
-        { 60, 20, 4, 2, 24, 3, SV_CASE_PREFILL },  { 7, 40, 2, 1, 64, 1, SV_CASE_CHUNK },    { 8, 257, 4, 1, 64, 1, SV_CASE_CHUNK },
-        { 13, 260, 2, 1, 128, 2, SV_CASE_CHUNK },  { 7, 513, 4, 2, 64, 1, SV_CASE_CHUNK },   { 6, 515, 2, 1, 16, 2, SV_CASE_CHUNK },
-        { 5, 1030, 2, 1, 32, 1, SV_CASE_CHUNK },   { 14, 300, 7, 1, 16, 2, SV_CASE_CHUNK },  { 29, 290, 2, 1, 17, 1, SV_CASE_CHUNK },
-        { 1, 1, 4, 1, 64, 1, SV_CASE_DECODE },     { 1, 31, 4, 1, 64, 1, SV_CASE_DECODE },   { 1, 32, 4, 1, 64, 1, SV_CASE_DECODE },
-        { 1, 33, 4, 1, 64, 1, SV_CASE_DECODE },    { 1, 255, 8, 1, 64, 1, SV_CASE_DECODE },  { 1, 256, 8, 2, 64, 1, SV_CASE_DECODE },
-        { 1, 257, 8, 2, 64, 1, SV_CASE_DECODE },   { 1, 512, 4, 4, 64, 1, SV_CASE_DECODE },  { 1, 513, 4, 2, 80, 1, SV_CASE_DECODE },
-        { 1, 769, 2, 1, 128, 1, SV_CASE_DECODE },  { 1, 2049, 2, 1, 64, 1, SV_CASE_DECODE }, { 4, 100, 4, 2, 64, 4, SV_CASE_DECODE },
-        { 7, 300, 4, 1, 16, 3, SV_CASE_DECODE },   { 3, 600, 2, 1, 192, 3, SV_CASE_DECODE }, { 2, 300, 2, 1, 256, 2, SV_CASE_DECODE },
-        { 2, 70, 2, 1, 257, 1, SV_CASE_DECODE },   { 2, 40, 2, 1, 600, 1, SV_CASE_CHUNK },   { 9, 64, 6, 2, 1, 1, SV_CASE_CHUNK },
-        { 3, 280, 28, 4, 16, 1, SV_CASE_CHUNK },
+        { 1, 1, 1, 1, 16, 1, SV_CASE_PREFILL },    { 2, 2, 2, 1, 16, 1, SV_CASE_PREFILL },
+        { 0, 64, 2, 1, 16, 1, SV_CASE_PREFILL },   { 15, 15, 4, 1, 64, 1, SV_CASE_PREFILL },
+        { 16, 16, 4, 2, 80, 1, SV_CASE_PREFILL },  { 17, 17, 7, 1, 16, 1, SV_CASE_PREFILL },
+        { 33, 33, 2, 2, 33, 1, SV_CASE_PREFILL },  { 65, 65, 2, 1, 16, 3, SV_CASE_PREFILL },
+        { 255, 255, 1, 1, 8, 1, SV_CASE_PREFILL }, { 256, 256, 1, 1, 8, 1, SV_CASE_PREFILL },
+        { 257, 257, 1, 1, 8, 1, SV_CASE_PREFILL }, { 513, 513, 1, 1, 4, 1, SV_CASE_PREFILL },
+        { 60, 20, 4, 2, 24, 3, SV_CASE_PREFILL },  { 7, 40, 2, 1, 64, 1, SV_CASE_CHUNK },
+        { 8, 257, 4, 1, 64, 1, SV_CASE_CHUNK },    { 13, 260, 2, 1, 128, 2, SV_CASE_CHUNK },
+        { 7, 513, 4, 2, 64, 1, SV_CASE_CHUNK },    { 6, 515, 2, 1, 16, 2, SV_CASE_CHUNK },
+        { 5, 1030, 2, 1, 32, 1, SV_CASE_CHUNK },   { 14, 300, 7, 1, 16, 2, SV_CASE_CHUNK },
+        { 29, 290, 2, 1, 17, 1, SV_CASE_CHUNK },   { 1, 1, 4, 1, 64, 1, SV_CASE_DECODE },
+        { 1, 31, 4, 1, 64, 1, SV_CASE_DECODE },    { 1, 32, 4, 1, 64, 1, SV_CASE_DECODE },
+        { 1, 33, 4, 1, 64, 1, SV_CASE_DECODE },    { 1, 255, 8, 1, 64, 1, SV_CASE_DECODE },
+        { 1, 256, 8, 2, 64, 1, SV_CASE_DECODE },   { 1, 257, 8, 2, 64, 1, SV_CASE_DECODE },
+        { 1, 512, 4, 4, 64, 1, SV_CASE_DECODE },   { 1, 513, 4, 2, 80, 1, SV_CASE_DECODE },
+        { 1, 769, 2, 1, 128, 1, SV_CASE_DECODE },  { 1, 2049, 2, 1, 64, 1, SV_CASE_DECODE },
+        { 4, 100, 4, 2, 64, 4, SV_CASE_DECODE },   { 7, 300, 4, 1, 16, 3, SV_CASE_DECODE },
+        { 3, 600, 2, 1, 192, 3, SV_CASE_DECODE },  { 2, 300, 2, 1, 256, 2, SV_CASE_DECODE },
+        { 2, 70, 2, 1, 257, 1, SV_CASE_DECODE },   { 2, 40, 2, 1, 600, 1, SV_CASE_CHUNK },
+        { 9, 64, 6, 2, 1, 1, SV_CASE_CHUNK },      { 3, 280, 28, 4, 16, 1, SV_CASE_CHUNK },
     };
     if (i >= sizeof row / sizeof *row)
         return 0;
-    uint32_t T = row[i].T, H = row[i].H, G = row[i].G, K = row[i].K, S = row[i].S, P = (row[i].context + T) / SV_PAGE + 1;
+    uint32_t T = row[i].T, H = row[i].H, G = row[i].G, K = row[i].K, S = row[i].S,
+             P = (row[i].context + T) / SV_PAGE + 1;
     sv_case_gap(SV_CASE_IN2(c, SV_DT_F32, T, H * K), i % 3 == 1 ? 17 : 0);
     SV_CASE_IN2(c, SV_DT_F32, T, G * K);
     SV_CASE_IN2(c, SV_DT_F32, T, G * K);
@@ -168,7 +178,15 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_attend = {
-    .name = "attend", .formula = "o = softmax(q k) v, causal; also stat [T,H,2] = m, l; in: q, k, v, kpages, vpages, pos, seq, table", .n_in = 8, .n_out = 2,
-    .class = SV_CLASS_DOT, .attr_bytes = sizeof(sv_attr_attend), .shape = shape, .ref_scratch_bytes = ref_scratch_bytes,
-    .ref = ref, .grad = grad, .cases = cases,
+    .name = "attend",
+    .formula = "o = softmax(q k) v, causal; also stat [T,H,2] = m, l; in: q, k, v, kpages, vpages, pos, seq, table",
+    .n_in = 8,
+    .n_out = 2,
+    .class = SV_CLASS_DOT,
+    .attr_bytes = sizeof(sv_attr_attend),
+    .shape = shape,
+    .ref_scratch_bytes = ref_scratch_bytes,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

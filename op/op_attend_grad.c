@@ -8,11 +8,11 @@
  *          A sequence is a run of rows whose pos is 0, 1, 2 ...: rows start a sequence where pos is 0, and every row's
  *          sequence is whole (the caller's promise). seq is not read by the reference
  * dtype    f32
- * arith    A-23: s = DOT(q_i, k_j), delta = DOT(do_i, o_i), dp = DOT(do_i, v_j), all over d; r = 1 / l; p = exp(s - m) r;
- *          ds = p (dp - delta); each operator rounded.
- *          dq_i[d]: pieces are fma chains from +0 over j ascending of (ds, k_j[d]), one per 256 absolute positions of j.
- *          dk_j[d], dv_j[d]: for each query head of the group, ascending, i ascending from j: pieces are fma chains from +0
- *          of (ds, q_i[d]) and (p, do_i[d]), cut at each i divisible by 256 (absolute) and at each new head.
+ * arith    A-23: s = DOT(q_i, k_j), delta = DOT(do_i, o_i), dp = DOT(do_i, v_j), all over d; r = 1 / l; p = exp(s - m)
+ *          r; ds = p (dp - delta); each operator rounded.
+ *          dq_i[d]: pieces are fma chains from +0 over j ascending of (ds, k_j[d]), one per 256 absolute positions of
+ *          j. dk_j[d], dv_j[d]: for each query head of the group, ascending, i ascending from j: pieces are fma chains
+ *          from +0 of (ds, q_i[d]) and (p, do_i[d]), cut at each i divisible by 256 (absolute) and at each new head.
  *          Pieces are added left to right, the first taken as it is
  */
 #include "num/canon.h"
@@ -29,7 +29,8 @@ static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_ten
     const sv_attr_attend *a = attr;
     uint32_t T = in[0].dim[0], H = a->n_head, G = a->n_kv_head, K = a->d_head;
     if (H == 0 || G == 0 || K == 0 || H % G != 0)
-        return sv_fail(SV_E_ARG, "%u query heads, %u key heads of %u channels; key heads must divide query heads", H, G, K);
+        return sv_fail(SV_E_ARG, "%u query heads, %u key heads of %u channels; key heads must divide query heads", H, G,
+                       K);
     for (uint32_t i = 0; i < 8; i++) {
         bool ints = i >= 6;
         SV_TRY(sv_check(&in[i], what[i], ints ? SV_TAKES_I32 : SV_TAKES_F32, ints ? 1 : i == 4 ? 3 : 2));
@@ -81,7 +82,8 @@ static void end_piece(float *total, float *piece, uint32_t K, bool first)
 static void query_row(const sv_call *call, const float *delta, uint32_t i, uint32_t h, float *piece)
 {
     const sv_attr_attend *a = call->attr;
-    uint32_t K = a->d_head, g = h / (a->n_head / a->n_kv_head), last = (uint32_t)sv_ints(&call->in[6])[i], start = i - last;
+    uint32_t K = a->d_head, g = h / (a->n_head / a->n_kv_head), last = (uint32_t)sv_ints(&call->in[6])[i],
+             start = i - last;
     float *dq = sv_row(&call->out[0], i) + (size_t)h * K, p, ds;
     for (uint32_t d = 0; d < K; d++)
         piece[d] = 0.0f;
@@ -157,11 +159,12 @@ static uint32_t cases(uint32_t i, sv_case *c)
     static const struct {
         uint32_t T, longest, H, G, K;
     } row[] = {
-        { 1, 1, 1, 1, 16 },   { 0, 1, 2, 1, 16 },   { 2, 2, 2, 1, 16 },   { 3, 1, 2, 2, 8 },     { 15, 15, 2, 1, 64 },
-        { 16, 16, 4, 2, 16 }, { 17, 17, 7, 1, 16 }, { 31, 31, 2, 2, 33 }, { 33, 33, 2, 1, 64 },  { 64, 20, 4, 2, 16 },
-        { 65, 30, 3, 3, 5 },  { 40, 9, 4, 1, 80 },  { 100, 7, 2, 1, 16 }, { 255, 255, 1, 1, 4 }, { 256, 256, 1, 1, 4 },
-        { 257, 257, 2, 1, 4 }, { 300, 290, 2, 1, 3 }, { 513, 513, 1, 1, 2 }, { 12, 12, 2, 1, 128 }, { 9, 5, 2, 1, 256 },
-        { 6, 6, 2, 1, 257 },  { 5, 3, 14, 2, 64 },  { 20, 20, 2, 1, 1 },  { 48, 48, 4, 4, 32 },
+        { 1, 1, 1, 1, 16 },    { 0, 1, 2, 1, 16 },    { 2, 2, 2, 1, 16 },    { 3, 1, 2, 2, 8 },
+        { 15, 15, 2, 1, 64 },  { 16, 16, 4, 2, 16 },  { 17, 17, 7, 1, 16 },  { 31, 31, 2, 2, 33 },
+        { 33, 33, 2, 1, 64 },  { 64, 20, 4, 2, 16 },  { 65, 30, 3, 3, 5 },   { 40, 9, 4, 1, 80 },
+        { 100, 7, 2, 1, 16 },  { 255, 255, 1, 1, 4 }, { 256, 256, 1, 1, 4 }, { 257, 257, 2, 1, 4 },
+        { 300, 290, 2, 1, 3 }, { 513, 513, 1, 1, 2 }, { 12, 12, 2, 1, 128 }, { 9, 5, 2, 1, 256 },
+        { 6, 6, 2, 1, 257 },   { 5, 3, 14, 2, 64 },   { 20, 20, 2, 1, 1 },   { 48, 48, 4, 4, 32 },
     };
     if (i >= 2 * sizeof row / sizeof *row)
         return 0;
@@ -184,7 +187,14 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_attend_grad = {
-    .name = "attend_grad", .formula = "dq, dk, dv of whole sequences; in: q, k, v, o, stat, do, pos, seq", .n_in = 8,
-    .n_out = 3, .class = SV_CLASS_DOT, .attr_bytes = sizeof(sv_attr_attend), .shape = shape,
-    .ref_scratch_bytes = ref_scratch_bytes, .ref = ref, .cases = cases,
+    .name = "attend_grad",
+    .formula = "dq, dk, dv of whole sequences; in: q, k, v, o, stat, do, pos, seq",
+    .n_in = 8,
+    .n_out = 3,
+    .class = SV_CLASS_DOT,
+    .attr_bytes = sizeof(sv_attr_attend),
+    .shape = shape,
+    .ref_scratch_bytes = ref_scratch_bytes,
+    .ref = ref,
+    .cases = cases,
 };

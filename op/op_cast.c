@@ -58,6 +58,14 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_cast = {
-    .name = "cast", .formula = "y = x in another float type, rounded once", .n_in = 1, .n_out = 1, .class = SV_CLASS_ELEM,
-    .attr_bytes = sizeof(sv_attr_cast), .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "cast",
+    .formula = "y = x in another float type, rounded once",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .attr_bytes = sizeof(sv_attr_cast),
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

@@ -49,6 +49,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_copy = {
-    .name = "copy", .formula = "y = x", .n_in = 1, .n_out = 1, .class = SV_CLASS_MOVE,
-    .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "copy",
+    .formula = "y = x",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_MOVE,
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

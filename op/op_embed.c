@@ -13,8 +13,8 @@
 #include "op/read.h"
 
 #define TABLE_TYPES \
-    (SV_TAKES_FLOAT | SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1) | SV_TAKES(Q5_0) | SV_TAKES(Q5_1) | SV_TAKES(Q4_K) | \
-     SV_TAKES(Q5_K) | SV_TAKES(Q6_K))
+    (SV_TAKES_FLOAT | SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1) | SV_TAKES(Q5_0) | SV_TAKES(Q5_1) | \
+     SV_TAKES(Q4_K) | SV_TAKES(Q5_K) | SV_TAKES(Q6_K))
 
 static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_tensor *out)
 {
@@ -53,14 +53,29 @@ static uint32_t cases(uint32_t i, sv_case *c)
         sv_dtype dtype;
         sv_image image;
     } row[] = {
-        { 1, 1, 1, SV_DT_F32, 0 },       { 0, 3, 4, SV_DT_F32, 0 },       { 7, 5, 3, SV_DT_F32, 0 },
-        { 3, 17, 33, SV_DT_F32, 0 },     { 5, 100, 256, SV_DT_F32, 0 },   { 2, 9, 1000, SV_DT_F32, 0 },
-        { 3, 17, 33, SV_DT_BF16, 0 },    { 4, 31, 64, SV_DT_F16, 0 },     { 3, 17, 33, SV_DT_F32, SV_IMAGE_P16 },
-        { 5, 33, 31, SV_DT_BF16, SV_IMAGE_P16 }, { 6, 16, 8, SV_DT_F16, SV_IMAGE_P16 }, { 3, 5, 64, SV_DT_Q8_0, 0 },
-        { 9, 40, 96, SV_DT_Q4_0, 0 },    { 4, 33, 32, SV_DT_Q4_1, 0 },    { 5, 35, 64, SV_DT_Q8_0, SV_IMAGE_S8 },
-        { 5, 35, 64, SV_DT_Q4_0, SV_IMAGE_S4 }, { 5, 35, 64, SV_DT_Q4_1, SV_IMAGE_A4 }, { 3, 4, 64, SV_DT_Q5_0, 0 },
-        { 3, 4, 64, SV_DT_Q5_1, 0 },     { 2, 3, 512, SV_DT_Q4_K, 0 },    { 2, 3, 256, SV_DT_Q5_K, 0 },
-        { 2, 3, 256, SV_DT_Q6_K, 0 },    { 130, 64, 16, SV_DT_F32, 0 },
+        { 1, 1, 1, SV_DT_F32, 0 },
+        { 0, 3, 4, SV_DT_F32, 0 },
+        { 7, 5, 3, SV_DT_F32, 0 },
+        { 3, 17, 33, SV_DT_F32, 0 },
+        { 5, 100, 256, SV_DT_F32, 0 },
+        { 2, 9, 1000, SV_DT_F32, 0 },
+        { 3, 17, 33, SV_DT_BF16, 0 },
+        { 4, 31, 64, SV_DT_F16, 0 },
+        { 3, 17, 33, SV_DT_F32, SV_IMAGE_P16 },
+        { 5, 33, 31, SV_DT_BF16, SV_IMAGE_P16 },
+        { 6, 16, 8, SV_DT_F16, SV_IMAGE_P16 },
+        { 3, 5, 64, SV_DT_Q8_0, 0 },
+        { 9, 40, 96, SV_DT_Q4_0, 0 },
+        { 4, 33, 32, SV_DT_Q4_1, 0 },
+        { 5, 35, 64, SV_DT_Q8_0, SV_IMAGE_S8 },
+        { 5, 35, 64, SV_DT_Q4_0, SV_IMAGE_S4 },
+        { 5, 35, 64, SV_DT_Q4_1, SV_IMAGE_A4 },
+        { 3, 4, 64, SV_DT_Q5_0, 0 },
+        { 3, 4, 64, SV_DT_Q5_1, 0 },
+        { 2, 3, 512, SV_DT_Q4_K, 0 },
+        { 2, 3, 256, SV_DT_Q5_K, 0 },
+        { 2, 3, 256, SV_DT_Q6_K, 0 },
+        { 130, 64, 16, SV_DT_F32, 0 },
     };
     if (i >= 2 * sizeof row / sizeof *row)
         return 0;
@@ -78,6 +93,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_embed = {
-    .name = "embed", .formula = "y[t,d] = table[tok[t],d]", .n_in = 2, .n_out = 1, .class = SV_CLASS_MOVE,
-    .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "embed",
+    .formula = "y[t,d] = table[tok[t],d]",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_MOVE,
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

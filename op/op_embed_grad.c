@@ -50,6 +50,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_embed_grad = {
-    .name = "embed_grad", .formula = "inout dtable[tok[t],d] += dy[t,d], t ascending; in: tok, dy", .n_in = 2, .n_out = 1,
-    .class = SV_CLASS_SUM, .inout = 1, .shape = shape, .ref = ref, .cases = cases,
+    .name = "embed_grad",
+    .formula = "inout dtable[tok[t],d] += dy[t,d], t ascending; in: tok, dy",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_SUM,
+    .inout = 1,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -47,6 +47,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_fill = {
-    .name = "fill", .formula = "y = value", .n_in = 0, .n_out = 1, .class = SV_CLASS_MOVE,
-    .attr_bytes = sizeof(sv_attr_fill), .shape = shape, .ref = ref, .cases = cases,
+    .name = "fill",
+    .formula = "y = value",
+    .n_in = 0,
+    .n_out = 1,
+    .class = SV_CLASS_MOVE,
+    .attr_bytes = sizeof(sv_attr_fill),
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

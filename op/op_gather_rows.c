@@ -56,6 +56,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_gather_rows = {
-    .name = "gather_rows", .formula = "y[w] = x[idx[w]]", .n_in = 2, .n_out = 1, .class = SV_CLASS_MOVE,
-    .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "gather_rows",
+    .formula = "y[w] = x[idx[w]]",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_MOVE,
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

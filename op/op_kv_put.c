@@ -81,7 +81,8 @@ void sv_case_fill_attend(const sv_case *c, sv_tensor *in, uint32_t variant)
         uint32_t rows = mode == SV_CASE_DECODE ? 1 : (T - from < each ? T - from : each);
         uint32_t start = draw_start(mode, context, rows, variant, s);
         /* Decode: rows of one sequence get different positions, the first of them the last one. */
-        pos[t] = (int32_t)(mode == SV_CASE_DECODE ? (2 * context - 1 - t / S * step % context) % context : start + t - from);
+        pos[t] =
+            (int32_t)(mode == SV_CASE_DECODE ? (2 * context - 1 - t / S * step % context) % context : start + t - from);
         seq[t] = (int32_t)s;
     }
     if (!c->fill_arg[2])
@@ -95,10 +96,12 @@ void sv_case_fill_attend(const sv_case *c, sv_tensor *in, uint32_t variant)
 
 static uint32_t cases(uint32_t i, sv_case *c)
 {
-    static const uint32_t rows[] = { 1, 0, 2, 7, 33, 65 }, head[] = { 1, 2, 4, 3 }, channel[] = { 16, 64, 5, 33, 128, 80, 1 };
+    static const uint32_t rows[] = { 1, 0, 2, 7, 33, 65 }, head[] = { 1, 2, 4, 3 },
+                          channel[] = { 16, 64, 5, 33, 128, 80, 1 };
     if (i >= 42)
         return 0;
-    uint32_t T = rows[i % 6], G = head[i / 6 % 4], K = channel[i / 6], S = 1 + i % 3, context = 70, gap = i % 4 == 1 ? 17 : 0;
+    uint32_t T = rows[i % 6], G = head[i / 6 % 4], K = channel[i / 6], S = 1 + i % 3, context = 70,
+             gap = i % 4 == 1 ? 17 : 0;
     sv_case_gap(SV_CASE_IN2(c, SV_DT_F32, T, G * K), gap);
     sv_case_gap(SV_CASE_IN2(c, SV_DT_F32, T, G * K), gap);
     SV_CASE_IN1(c, SV_DT_I32, T);
@@ -116,6 +119,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_kv_put = {
-    .name = "kv_put", .formula = "inout kpages, vpages get the rows k, v; in: k, v, pos, seq, table [S,P]", .n_in = 5,
-    .n_out = 2, .class = SV_CLASS_MOVE, .inout = 3, .shape = shape, .ref = ref, .cases = cases,
+    .name = "kv_put",
+    .formula = "inout kpages, vpages get the rows k, v; in: k, v, pos, seq, table [S,P]",
+    .n_in = 5,
+    .n_out = 2,
+    .class = SV_CLASS_MOVE,
+    .inout = 3,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

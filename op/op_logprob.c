@@ -51,13 +51,15 @@ static void ref(const sv_call *call, void *scratch)
     (void)scratch;
     float *lp = sv_tensor_host(&call->out[0]);
     for (uint32_t w = 0; w < call->in[0].dim[0]; w++)
-        lp[w] = row(sv_row(&call->in[0], w), call->in[0].dim[1], (uint32_t)sv_ints(&call->in[1])[w], sv_row(&call->out[1], w));
+        lp[w] = row(sv_row(&call->in[0], w), call->in[0].dim[1], (uint32_t)sv_ints(&call->in[1])[w],
+                    sv_row(&call->out[1], w));
 }
 
 static void grad(sv_tape *t, const sv_tape_call *fwd, const sv_val *dout, sv_val *din)
 {
     if (dout[0] != SV_NONE && sv_tape_needs(t, fwd->in[0]))
-        din[0] = sv_tape_emit1(t, SV_OP_logprob_grad, NULL, (sv_val[]){ fwd->in[0], fwd->in[1], fwd->out[1], dout[0] }, 4);
+        din[0] =
+            sv_tape_emit1(t, SV_OP_logprob_grad, NULL, (sv_val[]){ fwd->in[0], fwd->in[1], fwd->out[1], dout[0] }, 4);
 }
 
 static uint32_t cases(uint32_t i, sv_case *c)
@@ -78,6 +80,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_logprob = {
-    .name = "logprob", .formula = "lp[w] = z[w,y] - m - log l; also stat [W,2] = m, l; in: z, target", .n_in = 2, .n_out = 2,
-    .class = SV_CLASS_SUM, .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "logprob",
+    .formula = "lp[w] = z[w,y] - m - log l; also stat [W,2] = m, l; in: z, target",
+    .n_in = 2,
+    .n_out = 2,
+    .class = SV_CLASS_SUM,
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

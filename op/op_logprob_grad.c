@@ -5,8 +5,8 @@
  *
  * shape    z [W,V], target I32 [W], stat [W,2], dlp [W] -> dz as z
  * dtype    f32
- * arith    A-25: r = 1 / l; n = -dlp; p = exp(z - m) r; at j = y: p = p - 1 (elsewhere nothing is subtracted); dz = p n;
- *          each operator rounded
+ * arith    A-25: r = 1 / l; n = -dlp; p = exp(z - m) r; at j = y: p = p - 1 (elsewhere nothing is subtracted); dz = p
+ *          n; each operator rounded
  */
 #include "num/canon.h"
 #include "op/case.h"
@@ -61,6 +61,12 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_logprob_grad = {
-    .name = "logprob_grad", .formula = "dz[w,j] = (exp(z - m)/l - [j = y]) (-dlp[w]); in: z, target, stat, dlp", .n_in = 4,
-    .n_out = 1, .class = SV_CLASS_ELEM, .shape = shape, .ref = ref, .cases = cases,
+    .name = "logprob_grad",
+    .formula = "dz[w,j] = (exp(z - m)/l - [j = y]) (-dlp[w]); in: z, target, stat, dlp",
+    .n_in = 4,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -5,15 +5,16 @@
  *     TN  c[n,k] = (c or +0) + sum over leaves l, in order, of sum_{t in l} a[t,n] b[t,k]
  *
  * shape    NT a [M,K], b [N,K] -> y [M,N]; NN a [M,N], b [N,K] -> y [M,K];
- *          TN a [T,N], b [T,K], seg I32 [L+1] -> c [N,K]; when N is 1, c may also be [K] (the gradient of a bias: a is a
- *          column of ones). Leaf l is the rows seg[l] ... seg[l+1] - 1; an empty one adds nothing. Any size may be 0
- * dtype    a, b: f32, bf16, f16, widened exactly; NT: b may be packed (P16), or q8_0, q4_0, q4_1 (plain, S8, S4, A4) when a
- *          is q8x; y, c: f32
+ *          TN a [T,N], b [T,K], seg I32 [L+1] -> c [N,K]; when N is 1, c may also be [K] (the gradient of a bias: a is
+ *          a column of ones). Leaf l is the rows seg[l] ... seg[l+1] - 1; an empty one adds nothing. Any size may be 0
+ * dtype    a, b: f32, bf16, f16, widened exactly; NT: b may be packed (P16), or q8_0, q4_0, q4_1 (plain, S8, S4, A4)
+ *          when a is q8x; y, c: f32
  * arith    floats A-11: DOT over k (NN: n; TN: t by index in the leaf) with chunks of 256, HALVE over chunks.
  *          TN A-28: leaf totals are added left to right, from +0, or from c with attr.accumulate (c is inout then).
  *          blocks A-30: per block, ascending, acc = fma((float)sum(q_w q_x), s_w s_x, acc) from +0; q4_1 then also
  *          acc = fma((float)sum(q_x), m_w s_x, acc); chunks of 8 blocks, HALVE over chunks
- * grad     matmul: NT da = NN(dy, b), db = TN(dy, a); NN da = NT(dy, b), db = TN(a, dy); TN da = NT(b, dc), db = NN(a, dc)
+ * grad     matmul: NT da = NN(dy, b), db = TN(dy, a); NN da = NT(dy, b), db = TN(a, dy); TN da = NT(b, dc), db = NN(a,
+ *          dc)
  * errors   SV_E_DTYPE for a gradient through a block-quantised weight
  */
 #include "num/sum.h"
@@ -74,7 +75,10 @@ static size_t ref_scratch_bytes(const sv_call *call)
     size_t a_items = sv_tensor_items(a), b_items = sv_tensor_items(b), row = b->dim[1];
     if (a->dtype == SV_DT_Q8X)
         return row + 2 * (row / 32) * sizeof(float);
-    return (m->layout == SV_NT ? a_items + row : m->layout == SV_NN ? b_items + a->dim[1] : a_items + b_items) * sizeof(float);
+    return (m->layout == SV_NT   ? a_items + row
+            : m->layout == SV_NN ? b_items + a->dim[1]
+                                 : a_items + b_items) *
+           sizeof(float);
 }
 
 static void ref_nt(const sv_call *call, float *a)
@@ -153,8 +157,8 @@ static void ref_blocks(const sv_call *call, void *scratch)
     for (uint32_t n = 0; n < b->dim[0]; n++) {
         sv_read_codes(b, n, code, scale, min);
         for (uint32_t m = 0; m < a->dim[0]; m++)
-            sv_row(&call->out[0], m)[n] = dot_blocks(x + (size_t)m * n_block * 40, code, scale,
-                                                     b->dtype == SV_DT_Q4_1 ? min : NULL, n_block);
+            sv_row(&call->out[0], m)[n] =
+                dot_blocks(x + (size_t)m * n_block * 40, code, scale, b->dtype == SV_DT_Q4_1 ? min : NULL, n_block);
     }
 }
 
@@ -317,7 +321,15 @@ static uint32_t cases(uint32_t i, sv_case *c)
 
 const sv_opspec sv_opspec_matmul = {
     .name = "matmul",
-    .formula = "NT y[m,n] = sum_k a[m,k] b[n,k]; NN y[m,k] = sum_n a[m,n] b[n,k]; TN c[n,k] (+)= sum_t a[t,n] b[t,k] per leaf of seg",
-    .n_in = 3, .n_out = 1, .class = SV_CLASS_DOT, .attr_bytes = sizeof(sv_attr_matmul),
-    .shape = shape, .ref_scratch_bytes = ref_scratch_bytes, .ref = ref, .grad = grad, .cases = cases,
+    .formula = "NT y[m,n] = sum_k a[m,k] b[n,k]; NN y[m,k] = sum_n a[m,n] b[n,k]; TN c[n,k] (+)= sum_t a[t,n] b[t,k] "
+               "per leaf of seg",
+    .n_in = 3,
+    .n_out = 1,
+    .class = SV_CLASS_DOT,
+    .attr_bytes = sizeof(sv_attr_matmul),
+    .shape = shape,
+    .ref_scratch_bytes = ref_scratch_bytes,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

@@ -52,6 +52,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_mul = {
-    .name = "mul", .formula = "y = a b", .n_in = 2, .n_out = 1, .class = SV_CLASS_ELEM,
-    .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "mul",
+    .formula = "y = a b",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

@@ -5,7 +5,8 @@
  *
  * shape    w [N,K] in any layout of its type -> y [N,K], same type
  * dtype    P16: f32, bf16, f16; S8: q8_0; S4: q4_0; A4: q4_1; plain: any of these (unpacks)
- * arith    A-32: bytes are moved; spare columns of the last panel are zero bytes, so that images can be compared and hashed
+ * arith    A-32: bytes are moved; spare columns of the last panel are zero bytes, so that images can be compared and
+ *          hashed
  */
 #include "num/image.h"
 #include "op/case.h"
@@ -24,7 +25,8 @@ static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_ten
     sv_tensor want = sv_tensor_make(in[0].dtype, 2, in[0].dim);
     want.image = (uint8_t)image;
     SV_TRY(sv_check_weight(&want, "y", takes));
-    if (out[0].n_dim != 0 && (out[0].image != image || out[0].dtype != want.dtype || !sv_tensor_same_shape(&out[0], &want)))
+    if (out[0].n_dim != 0 &&
+        (out[0].image != image || out[0].dtype != want.dtype || !sv_tensor_same_shape(&out[0], &want)))
         return sv_fail(SV_E_SHAPE, "output y is %s; it must be %s", sv_tensor_text(&out[0]), sv_tensor_text(&want));
     if (out[0].n_dim == 0)
         out[0] = want;
@@ -49,7 +51,9 @@ static void move_floats(const sv_tensor *w, const sv_tensor *y)
 /* The block of (n, kb): its bytes in a plain tensor, or the panel block that holds it. */
 static uint8_t *block_at(const sv_tensor *t, uint32_t n, uint32_t kb)
 {
-    static const uint32_t panel[] = { [SV_IMAGE_S8] = SV_S8_BYTES, [SV_IMAGE_S4] = SV_S4_BYTES, [SV_IMAGE_A4] = SV_A4_BYTES };
+    static const uint32_t panel[] = {
+        [SV_IMAGE_S8] = SV_S8_BYTES, [SV_IMAGE_S4] = SV_S4_BYTES, [SV_IMAGE_A4] = SV_A4_BYTES
+    };
     uint32_t K = t->dim[1];
     uint8_t *base = sv_tensor_host(t);
     if (t->image == SV_IMAGE_PLAIN)
@@ -138,6 +142,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_pack = {
-    .name = "pack", .formula = "y = w in the layout attr.image", .n_in = 1, .n_out = 1, .class = SV_CLASS_MOVE,
-    .attr_bytes = sizeof(sv_attr_pack), .shape = shape, .ref = ref, .cases = cases,
+    .name = "pack",
+    .formula = "y = w in the layout attr.image",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_MOVE,
+    .attr_bytes = sizeof(sv_attr_pack),
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -5,9 +5,10 @@
  *
  * shape    x [M,K] -> y q8x [M,K], K a multiple of 32; M may be 0
  * dtype    x: f32
- * arith    A-30: amax from +0 by compare and select over |x|; s = amax / 127; inv = 127 / amax; q = (x inv + 12582912) -
- *          12582912, clamped. A block whose s would be below 2^-126 is zero with s = +0 (no subnormal scales, and inv stays
- *          finite). A block with a NaN or an infinity has s = NaN and zero codes: its products are NaN, so it is seen
+ * arith    A-30: amax from +0 by compare and select over |x|; s = amax / 127; inv = 127 / amax; q = (x inv + 12582912)
+ *          - 12582912, clamped. A block whose s would be below 2^-126 is zero with s = +0 (no subnormal scales, and inv
+ *          stays finite). A block with a NaN or an infinity has s = NaN and zero codes: its products are NaN, so it is
+ *          seen
  */
 #include "num/bits.h"
 #include "op/case.h"
@@ -76,6 +77,12 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_quant = {
-    .name = "quant", .formula = "q = round(x 127/amax), s = amax/127 per block of 32; Q8X", .n_in = 1, .n_out = 1,
-    .class = SV_CLASS_ELEM, .shape = shape, .ref = ref, .cases = cases,
+    .name = "quant",
+    .formula = "q = round(x 127/amax), s = amax/127 per block of 32; Q8X",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

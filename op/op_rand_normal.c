@@ -5,9 +5,9 @@
  *
  * shape    -> y of attr.n_dim (1 to 4) dimensions attr.dim; i is the row-major index
  * dtype    y: f32
- * arith    A-29: block i/4 of Philox4x32-10, counter (i/4 low, i/4 high, step, stream), key (seed low, seed high); words
- *          (w0, w1) give items 4b, 4b + 1, words (w2, w3) the other two: u = ((w >> 8) + 1) 2^-24, a = (w' >> 8) 2^-24,
- *          r = sqrt(0 - 2 log(u)), t = a 6.2831855; r cos(t), r sin(t); then times std; each operator rounded
+ * arith    A-29: block i/4 of Philox4x32-10, counter (i/4 low, i/4 high, step, stream), key (seed low, seed high);
+ *          words (w0, w1) give items 4b, 4b + 1, words (w2, w3) the other two: u = ((w >> 8) + 1) 2^-24, a = (w' >> 8)
+ *          2^-24, r = sqrt(0 - 2 log(u)), t = a 6.2831855; r cos(t), r sin(t); then times std; each operator rounded
  * source   Salmon et al. 2011; Box & Muller 1958
  */
 #include "num/philox.h"
@@ -45,13 +45,24 @@ static uint32_t cases(uint32_t i, sv_case *c)
     if (!sv_case_rows(i, &T, &D, &gap))
         return 0;
     c->has_attr = true;
-    c->attr.rand_normal = (sv_attr_rand_normal){ .seed = 0x123456789abcdefull * i, .stream = SV_STREAM_INIT, .step = i,
-                                                 .std = i % 3 ? 0.02f : 1.0f, .n_dim = 2, .dim = { T, D } };
+    c->attr.rand_normal = (sv_attr_rand_normal){ .seed = 0x123456789abcdefull * i,
+                                                 .stream = SV_STREAM_INIT,
+                                                 .step = i,
+                                                 .std = i % 3 ? 0.02f : 1.0f,
+                                                 .n_dim = 2,
+                                                 .dim = { T, D } };
     sv_case_name(c, "[%u, %u], std %g", T, D, (double)c->attr.rand_normal.std);
     return 1;
 }
 
 const sv_opspec sv_opspec_rand_normal = {
-    .name = "rand_normal", .formula = "y[i] = std N(0,1), keyed by (seed, stream, step, i)", .n_in = 0, .n_out = 1,
-    .class = SV_CLASS_RAND, .attr_bytes = sizeof(sv_attr_rand_normal), .shape = shape, .ref = ref, .cases = cases,
+    .name = "rand_normal",
+    .formula = "y[i] = std N(0,1), keyed by (seed, stream, step, i)",
+    .n_in = 0,
+    .n_out = 1,
+    .class = SV_CLASS_RAND,
+    .attr_bytes = sizeof(sv_attr_rand_normal),
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -28,15 +28,18 @@ static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_ten
     return sv_check_out(&out[0], "y", SV_DT_F32, 2, in[0].dim);
 }
 
-static size_t ref_scratch_bytes(const sv_call *call) { return call->in[1].dim[0] * sizeof(float); }
+static size_t ref_scratch_bytes(const sv_call *call)
+{
+    return call->in[1].dim[0] * sizeof(float);
+}
 
 static void ref(const sv_call *call, void *scratch)
 {
     float *g = scratch, eps = ((const sv_attr_rmsnorm *)call->attr)->eps;
     uint32_t D = call->in[1].dim[0];
     for (uint32_t d = 0; d < D; d++)
-        g[d] = sv_load_float(call->in[1].dtype,
-                             (const uint8_t *)sv_tensor_host(&call->in[1]) + d * sv_dtype_block_bytes(call->in[1].dtype));
+        g[d] = sv_load_float(call->in[1].dtype, (const uint8_t *)sv_tensor_host(&call->in[1]) +
+                                                    d * sv_dtype_block_bytes(call->in[1].dtype));
     for (uint32_t t = 0; t < call->in[0].dim[0]; t++)
         for (uint32_t first = 0; first < call->in[0].dim[1]; first += D) {
             const float *x = sv_row(&call->in[0], t) + first;
@@ -85,7 +88,15 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_rmsnorm = {
-    .name = "rmsnorm", .formula = "y[t,d] = x[t,d] g[d] / sqrt(mean_d x[t,d]^2 + eps)", .n_in = 2, .n_out = 1,
-    .class = SV_CLASS_SUM, .attr_bytes = sizeof(sv_attr_rmsnorm), .shape = shape, .ref_scratch_bytes = ref_scratch_bytes,
-    .ref = ref, .grad = grad, .cases = cases,
+    .name = "rmsnorm",
+    .formula = "y[t,d] = x[t,d] g[d] / sqrt(mean_d x[t,d]^2 + eps)",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_SUM,
+    .attr_bytes = sizeof(sv_attr_rmsnorm),
+    .shape = shape,
+    .ref_scratch_bytes = ref_scratch_bytes,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

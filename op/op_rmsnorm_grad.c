@@ -6,8 +6,9 @@
  * shape    x [T,nD], g [D], dy [T,nD], seg I32 [L+1] -> dx as x, inout dg [D]; T may be 0
  * dtype    x, dy, dx, dg: f32; g: f32, bf16, f16
  * arith    A-21: r as in the forward pass; c = SUM(a x); k = ((r r) c) / (float)D; dx = r (a - k x); each rounded.
- *          A-28: dg is DOT over the groups of a leaf, ascending (tokens, then groups inside a token), of (dy, x r) with x r
- *          rounded first, chunks of 256 groups by index in the leaf, HALVE; leaf totals are added left to right to dg
+ *          A-28: dg is DOT over the groups of a leaf, ascending (tokens, then groups inside a token), of (dy, x r) with
+ *          x r rounded first, chunks of 256 groups by index in the leaf, HALVE; leaf totals are added left to right to
+ *          dg
  */
 #include "num/canon.h"
 #include "num/sum.h"
@@ -79,8 +80,8 @@ static void ref(const sv_call *call, void *scratch)
     float *g = scratch, *xr = g + D, *dg = sv_tensor_host(&call->out[1]);
     const int32_t *seg = sv_ints(&call->in[3]);
     for (uint32_t d = 0; d < D; d++)
-        g[d] = sv_load_float(call->in[1].dtype,
-                             (const uint8_t *)sv_tensor_host(&call->in[1]) + d * sv_dtype_block_bytes(call->in[1].dtype));
+        g[d] = sv_load_float(call->in[1].dtype, (const uint8_t *)sv_tensor_host(&call->in[1]) +
+                                                    d * sv_dtype_block_bytes(call->in[1].dtype));
     for (uint32_t t = 0; t < call->in[0].dim[0]; t++)
         for (uint32_t j = 0; j < n; j++)
             one_group(sv_row(&call->in[0], t) + j * D, g, sv_row(&call->in[2], t) + j * D, D,
@@ -119,7 +120,15 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_rmsnorm_grad = {
-    .name = "rmsnorm_grad", .formula = "dx, and inout dg (+)= per leaf; in: x, g, dy, seg", .n_in = 4, .n_out = 2,
-    .class = SV_CLASS_DOT, .attr_bytes = sizeof(sv_attr_rmsnorm), .inout = 2, .shape = shape,
-    .ref_scratch_bytes = ref_scratch_bytes, .ref = ref, .cases = cases,
+    .name = "rmsnorm_grad",
+    .formula = "dx, and inout dg (+)= per leaf; in: x, g, dy, seg",
+    .n_in = 4,
+    .n_out = 2,
+    .class = SV_CLASS_DOT,
+    .attr_bytes = sizeof(sv_attr_rmsnorm),
+    .inout = 2,
+    .shape = shape,
+    .ref_scratch_bytes = ref_scratch_bytes,
+    .ref = ref,
+    .cases = cases,
 };

@@ -5,8 +5,8 @@
  *
  * shape    x [T,nK], pos I32 [T], table [P,K] -> y as x; K = attr.d_head, even; 0 <= pos < P is the caller's promise
  * dtype    f32
- * arith    A-22: each operator rounded. Then y = y scale, unless scale is exactly 1. attr.inverse: x is multiplied by scale
- *          first (unless 1), then y[i] = a c + b s, y[i + K/2] = b c - a s
+ * arith    A-22: each operator rounded. Then y = y scale, unless scale is exactly 1. attr.inverse: x is multiplied by
+ *          scale first (unless 1), then y[i] = a c + b s, y[i + K/2] = b c - a s
  * grad     rope with inverse flipped
  * source   Su et al. 2021, eq. 34, in the layout of halves that GPT-NeoX and Llama checkpoints have
  */
@@ -23,7 +23,8 @@ static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_ten
     SV_TRY(sv_check(&in[1], "pos", SV_TAKES_I32, 1));
     SV_TRY(sv_check(&in[2], "table", SV_TAKES_F32, 2));
     if (K == 0 || K % 2 != 0 || in[0].dim[1] % K != 0)
-        return sv_fail(SV_E_SHAPE, "x is %s and d_head is %u; d_head must be even and divide the rows", sv_tensor_text(&in[0]), K);
+        return sv_fail(SV_E_SHAPE, "x is %s and d_head is %u; d_head must be even and divide the rows",
+                       sv_tensor_text(&in[0]), K);
     SV_TRY(sv_check_dim(&in[1], "pos", 0, in[0].dim[0], "rows of x"));
     SV_TRY(sv_check_dim(&in[2], "table", 1, K, "d_head"));
     return sv_check_out(&out[0], "y", SV_DT_F32, 2, in[0].dim);
@@ -58,7 +59,8 @@ static void ref(const sv_call *call, void *scratch)
     const int32_t *pos = sv_ints(&call->in[1]);
     for (uint32_t t = 0; t < call->in[0].dim[0]; t++)
         for (uint32_t first = 0; first < call->in[0].dim[1]; first += r->d_head)
-            rotate(r, sv_row(&call->in[0], t) + first, sv_row(&call->in[2], (uint32_t)pos[t]), sv_row(&call->out[0], t) + first);
+            rotate(r, sv_row(&call->in[0], t) + first, sv_row(&call->in[2], (uint32_t)pos[t]),
+                   sv_row(&call->out[0], t) + first);
 }
 
 static void grad(sv_tape *t, const sv_tape_call *fwd, const sv_val *dout, sv_val *din)
@@ -90,7 +92,14 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_rope = {
-    .name = "rope", .formula = "rotate halves of each head by the table row of pos; in: x, pos, table [P,K]", .n_in = 3,
-    .n_out = 1, .class = SV_CLASS_ELEM, .attr_bytes = sizeof(sv_attr_rope), .shape = shape, .ref = ref, .grad = grad,
+    .name = "rope",
+    .formula = "rotate halves of each head by the table row of pos; in: x, pos, table [P,K]",
+    .n_in = 3,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .attr_bytes = sizeof(sv_attr_rope),
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
     .cases = cases,
 };

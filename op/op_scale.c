@@ -51,6 +51,14 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_scale = {
-    .name = "scale", .formula = "y = x factor", .n_in = 1, .n_out = 1, .class = SV_CLASS_ELEM,
-    .attr_bytes = sizeof(sv_attr_scale), .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "scale",
+    .formula = "y = x factor",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .attr_bytes = sizeof(sv_attr_scale),
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

@@ -21,7 +21,8 @@ static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_ten
     SV_TRY(sv_check_dim(&in[1], "idx", 0, in[0].dim[0], "rows of x"));
     uint32_t n_row = ((const sv_attr_scatter_rows *)attr)->n_row;
     if (n_row < in[0].dim[0])
-        return sv_fail(SV_E_SHAPE, "x is %s and n_row is %u; there must be a place for each row", sv_tensor_text(&in[0]), n_row);
+        return sv_fail(SV_E_SHAPE, "x is %s and n_row is %u; there must be a place for each row",
+                       sv_tensor_text(&in[0]), n_row);
     return sv_check_out(&out[0], "y", SV_DT_F32, 2, (uint32_t[]){ n_row, in[0].dim[1] });
 }
 
@@ -60,7 +61,14 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_scatter_rows = {
-    .name = "scatter_rows", .formula = "y = 0; y[idx[w]] = x[w], idx ascending", .n_in = 2, .n_out = 1,
-    .class = SV_CLASS_MOVE, .attr_bytes = sizeof(sv_attr_scatter_rows), .shape = shape, .ref = ref, .grad = grad,
+    .name = "scatter_rows",
+    .formula = "y = 0; y[idx[w]] = x[w], idx ascending",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_MOVE,
+    .attr_bytes = sizeof(sv_attr_scatter_rows),
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
     .cases = cases,
 };

@@ -48,6 +48,12 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_softmax = {
-    .name = "softmax", .formula = "y[t,d] = exp(x[t,d] - max) / sum, over d", .n_in = 1, .n_out = 1, .class = SV_CLASS_SUM,
-    .shape = shape, .ref = ref, .cases = cases,
+    .name = "softmax",
+    .formula = "y[t,d] = exp(x[t,d] - max) / sum, over d",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_SUM,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -23,9 +23,10 @@ sv_err sv_total_shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_t
 
 uint32_t sv_total_cases(uint32_t i, sv_case *c)
 {
-    static const uint32_t n[] = { 1,    0,    2,    31,   32,    33,    63,    64,    65,    127,    1000,  4064, 4095,
+    static const uint32_t n[] = { 1,    0,    2,    31,   32,   33,    63,    64,    65,    127,   1000,   4064, 4095,
                                   4096, 4097, 4128, 8191, 8192, 12288, 12289, 20480, 24577, 40000, 151936, 28673 };
-    static const uint32_t shape_of[][3] = { { 1, 5, 1 }, { 3, 33, 1 }, { 0, 4, 1 }, { 65, 64, 17 }, { 130, 63, 1 }, { 7, 4097, 3 } };
+    static const uint32_t shape_of[][3] = { { 1, 5, 1 },    { 3, 33, 1 },   { 0, 4, 1 },
+                                            { 65, 64, 17 }, { 130, 63, 1 }, { 7, 4097, 3 } };
     const uint32_t n_flat = sizeof n / sizeof *n, n_rows = sizeof shape_of / sizeof *shape_of;
     if (i < n_flat) {
         SV_CASE_IN1(c, SV_DT_F32, n[i]);
@@ -56,6 +57,12 @@ static void ref(const sv_call *call, void *scratch)
 }
 
 const sv_opspec sv_opspec_sum = {
-    .name = "sum", .formula = "y[0] = sum of all items", .n_in = 1, .n_out = 1, .class = SV_CLASS_SUM,
-    .shape = sv_total_shape, .ref = ref, .cases = sv_total_cases,
+    .name = "sum",
+    .formula = "y[0] = sum of all items",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_SUM,
+    .shape = sv_total_shape,
+    .ref = ref,
+    .cases = sv_total_cases,
 };

@@ -25,6 +25,12 @@ static void ref(const sv_call *call, void *scratch)
 }
 
 const sv_opspec sv_opspec_sumsq = {
-    .name = "sumsq", .formula = "y[0] = sum of squares of all items", .n_in = 1, .n_out = 1, .class = SV_CLASS_SUM,
-    .shape = sv_total_shape, .ref = ref, .cases = sv_total_cases,
+    .name = "sumsq",
+    .formula = "y[0] = sum of squares of all items",
+    .n_in = 1,
+    .n_out = 1,
+    .class = SV_CLASS_SUM,
+    .shape = sv_total_shape,
+    .ref = ref,
+    .cases = sv_total_cases,
 };

@@ -56,6 +56,13 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_swiglu = {
-    .name = "swiglu", .formula = "y = silu(gate) up", .n_in = 2, .n_out = 1, .class = SV_CLASS_ELEM,
-    .shape = shape, .ref = ref, .grad = grad, .cases = cases,
+    .name = "swiglu",
+    .formula = "y = silu(gate) up",
+    .n_in = 2,
+    .n_out = 1,
+    .class = SV_CLASS_ELEM,
+    .shape = shape,
+    .ref = ref,
+    .grad = grad,
+    .cases = cases,
 };

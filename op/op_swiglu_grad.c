@@ -51,6 +51,12 @@ static uint32_t cases(uint32_t i, sv_case *c)
 }
 
 const sv_opspec sv_opspec_swiglu_grad = {
-    .name = "swiglu_grad", .formula = "dgate, dup from gate, up, dy", .n_in = 3, .n_out = 2, .class = SV_CLASS_ELEM,
-    .shape = shape, .ref = ref, .cases = cases,
+    .name = "swiglu_grad",
+    .formula = "dgate, dup from gate, up, dy",
+    .n_in = 3,
+    .n_out = 2,
+    .class = SV_CLASS_ELEM,
+    .shape = shape,
+    .ref = ref,
+    .cases = cases,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading operands of every type and layout, one item at a time: the reference has no need to be fast, only to be plain.
+ * Reading operands of every type and layout, one item at a time: the reference has no need to be fast, only to be
+ * plain.
  */
 #include "op/read.h"
 
@@ -10,7 +11,9 @@ static void unpack_block(const sv_tensor *t, uint32_t n, uint32_t kb, uint8_t *b
 {
     uint32_t K = t->dim[1], k0 = kb * SV_BLOCK_ITEMS;
     const uint8_t *p = sv_tensor_host(t);
-    p += sv_image_block(n, k0, K) * (t->image == SV_IMAGE_S8 ? SV_S8_BYTES : t->image == SV_IMAGE_S4 ? SV_S4_BYTES : SV_A4_BYTES);
+    p += sv_image_block(n, k0, K) * (t->image == SV_IMAGE_S8   ? SV_S8_BYTES
+                                     : t->image == SV_IMAGE_S4 ? SV_S4_BYTES
+                                                               : SV_A4_BYTES);
     if (t->image == SV_IMAGE_S8) {
         memcpy(block, p + SV_S8_SCALE + sv_image_scale(n), 2);
         for (uint32_t k = 0; k < SV_BLOCK_ITEMS; k++)

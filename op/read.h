@@ -9,9 +9,15 @@
 #include "op/spec.h"
 
 /* Row `row` of a plain F32 tensor of 2 dimensions. */
-static inline float *sv_row(const sv_tensor *t, uint64_t row) { return (float *)sv_tensor_host(t) + row * t->stride[0]; }
+static inline float *sv_row(const sv_tensor *t, uint64_t row)
+{
+    return (float *)sv_tensor_host(t) + row * t->stride[0];
+}
 
-static inline const int32_t *sv_ints(const sv_tensor *t) { return sv_tensor_host(t); }
+static inline const int32_t *sv_ints(const sv_tensor *t)
+{
+    return sv_tensor_host(t);
+}
 
 /* The tensor as rows of its last dimension: how many, how long, how far apart in items. 1-D: one row. */
 typedef struct sv_rows {

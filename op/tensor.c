@@ -59,7 +59,9 @@ static sv_err too_large(const sv_tensor *t)
 /* Bytes of a packed weight, from counts that num/image.h defines. */
 static sv_err image_bytes(const sv_tensor *t, uint64_t *out)
 {
-    static const uint32_t block_bytes[] = { [SV_IMAGE_S8] = SV_S8_BYTES, [SV_IMAGE_S4] = SV_S4_BYTES, [SV_IMAGE_A4] = SV_A4_BYTES };
+    static const uint32_t block_bytes[] = {
+        [SV_IMAGE_S8] = SV_S8_BYTES, [SV_IMAGE_S4] = SV_S4_BYTES, [SV_IMAGE_A4] = SV_A4_BYTES
+    };
     SV_ASSERT(t->n_dim == 2 && t->image <= SV_IMAGE_A4);
     uint64_t units, unit_bytes;
     if (t->image == SV_IMAGE_P16) {

@@ -52,7 +52,8 @@ OP_RUN_UNUSED static int op_run_drop_all(void **state)
     return 0;
 }
 
-OP_RUN_UNUSED static sv_tensor op_run_tensor(sv_dtype dtype, uint32_t n_dim, uint32_t d0, uint32_t d1, uint32_t d2, uint32_t d3)
+OP_RUN_UNUSED static sv_tensor op_run_tensor(sv_dtype dtype, uint32_t n_dim, uint32_t d0, uint32_t d1, uint32_t d2,
+                                             uint32_t d3)
 {
     const uint32_t dim[] = { d0, d1, d2, d3 };
     sv_tensor t = sv_tensor_make(dtype, n_dim, dim);
@@ -65,8 +66,14 @@ OP_RUN_UNUSED static sv_tensor op_run_tensor(sv_dtype dtype, uint32_t n_dim, uin
 #define T3(dtype, d0, d1, d2) op_run_tensor(SV_DT_##dtype, 3, d0, d1, d2, 0)
 #define T4(dtype, d0, d1, d2, d3) op_run_tensor(SV_DT_##dtype, 4, d0, d1, d2, d3)
 
-OP_RUN_UNUSED static float *op_run_f(const sv_tensor *t) { return sv_tensor_host(t); }
-OP_RUN_UNUSED static int32_t *op_run_i(const sv_tensor *t) { return sv_tensor_host(t); }
+OP_RUN_UNUSED static float *op_run_f(const sv_tensor *t)
+{
+    return sv_tensor_host(t);
+}
+OP_RUN_UNUSED static int32_t *op_run_i(const sv_tensor *t)
+{
+    return sv_tensor_host(t);
+}
 
 /* Standard normal items times scale in a dense F32 tensor. */
 OP_RUN_UNUSED static void op_run_normal(sv_tensor *t, uint32_t key, float scale)

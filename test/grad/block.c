@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about a whole small transformer: the tape's gradients of every weight equal central differences of the same network
- * in binary64, and the number of leaves that one call holds does not change a bit of them.
+ * Claims about a whole small transformer: the tape's gradients of every weight equal central differences of the same
+ * network in binary64, and the number of leaves that one call holds does not change a bit of them.
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,9 +12,9 @@ enum { V = 11, D = 8, H = 4, G = 2, K = 4, F = 12, T = 9, W = 7, LAYERS = 2, POS
 enum { EMBED, NORM1, WQ, WK, WV, BIAS, QNORM, KNORM, WO, NORM2, GATE, UP, DOWN, NORM3, HEAD, SLOTS };
 
 static const uint32_t slot_dim[SLOTS][2] = {
-    [EMBED] = { V, D }, [NORM1] = { D, 0 }, [WQ] = { H * K, D },  [WK] = { G * K, D },  [WV] = { G * K, D },
-    [BIAS] = { H * K, 0 }, [QNORM] = { K, 0 }, [KNORM] = { K, 0 }, [WO] = { D, H * K }, [NORM2] = { D, 0 },
-    [GATE] = { F, D },  [UP] = { F, D },   [DOWN] = { D, F },     [NORM3] = { D, 0 },   [HEAD] = { V, D },
+    [EMBED] = { V, D },    [NORM1] = { D, 0 }, [WQ] = { H * K, D }, [WK] = { G * K, D }, [WV] = { G * K, D },
+    [BIAS] = { H * K, 0 }, [QNORM] = { K, 0 }, [KNORM] = { K, 0 },  [WO] = { D, H *K },  [NORM2] = { D, 0 },
+    [GATE] = { F, D },     [UP] = { F, D },    [DOWN] = { D, F },   [NORM3] = { D, 0 },  [HEAD] = { V, D },
 };
 
 static const int32_t token[T] = { 3, 0, 3, 1, 7, 0, 3, 10, 2 };
@@ -22,15 +22,27 @@ static const int32_t position[T] = { 0, 1, 2, 3, 0, 1, 2, 0, 1 };
 static const int32_t sequence[T] = { 0, 0, 0, 0, 1, 1, 1, 2, 2 };
 static const int32_t wanted[W] = { 0, 1, 2, 4, 5, 7, 8 };
 static const int32_t target[W] = { 2, 0, 4, 1, 9, 3, 0 };
-static const int32_t leaf[LEAVES + 1] = { 0, 4, 7, 9 };      /* in rows */
+static const int32_t leaf[LEAVES + 1] = { 0, 4, 7, 9 };        /* in rows */
 static const int32_t leaf_wanted[LEAVES + 1] = { 0, 3, 5, 7 }; /* in wanted rows */
 static const int32_t page_table[3] = { 2, 0, 1 };
 static const double eps = (double)1e-3f;
 
-static uint32_t weight_id(uint32_t layer, uint32_t slot) { return layer * SLOTS + slot; }
-static bool shared(uint32_t slot) { return slot == EMBED || slot == NORM3 || slot == HEAD; }
-static uint64_t slot_items(uint32_t s) { return (uint64_t)slot_dim[s][0] * (slot_dim[s][1] ? slot_dim[s][1] : 1); }
-static double angle(int32_t pos, uint32_t i) { return pos * (i ? 0.25 : 1.0); }
+static uint32_t weight_id(uint32_t layer, uint32_t slot)
+{
+    return layer * SLOTS + slot;
+}
+static bool shared(uint32_t slot)
+{
+    return slot == EMBED || slot == NORM3 || slot == HEAD;
+}
+static uint64_t slot_items(uint32_t s)
+{
+    return (uint64_t)slot_dim[s][0] * (slot_dim[s][1] ? slot_dim[s][1] : 1);
+}
+static double angle(int32_t pos, uint32_t i)
+{
+    return pos * (i ? 0.25 : 1.0);
+}
 
 /* The network on a tape: rows [t0, t1), wanted [w0, w1), leaves [l0, l1). */
 typedef struct range {
@@ -43,7 +55,10 @@ static sv_val state(sv_tape *t, sv_kind kind, uint32_t id, sv_dtype dtype, uint3
     return sv_tape_state(t, kind, id, &shape);
 }
 
-static sv_val step(sv_tape *t, sv_step_id id, uint32_t n) { return state(t, SV_KIND_STEP, id, SV_DT_I32, 1, &n); }
+static sv_val step(sv_tape *t, sv_step_id id, uint32_t n)
+{
+    return state(t, SV_KIND_STEP, id, SV_DT_I32, 1, &n);
+}
 
 static sv_val weight(sv_tape *t, uint32_t layer, uint32_t slot)
 {
@@ -58,8 +73,14 @@ static sv_val op2(sv_tape *t, sv_op op, const void *attr, sv_val a, sv_val b)
     return sv_tape_emit1(t, op, attr, (sv_val[]){ a, b }, 2);
 }
 
-static sv_val linear(sv_tape *t, sv_val x, sv_val w) { return op2(t, SV_OP_matmul, &(sv_attr_matmul){ SV_NT, 0 }, x, w); }
-static sv_val norm(sv_tape *t, sv_val x, sv_val g) { return op2(t, SV_OP_rmsnorm, &(sv_attr_rmsnorm){ 1e-3f }, x, g); }
+static sv_val linear(sv_tape *t, sv_val x, sv_val w)
+{
+    return op2(t, SV_OP_matmul, &(sv_attr_matmul){ SV_NT, 0 }, x, w);
+}
+static sv_val norm(sv_tape *t, sv_val x, sv_val g)
+{
+    return op2(t, SV_OP_rmsnorm, &(sv_attr_rmsnorm){ 1e-3f }, x, g);
+}
 
 static sv_val attention(sv_tape *t, uint32_t layer, sv_val x)
 {
@@ -100,7 +121,10 @@ static sv_val network(sv_tape *t, const range *r)
 
 /* The same network in binary64: sum of dlp times lp. Weights are [LAYERS][SLOTS]. */
 
-static double dlp(uint32_t w) { return (double)(float)(0.3 + 0.2 * w - 0.05 * w * w); }
+static double dlp(uint32_t w)
+{
+    return (double)(float)(0.3 + 0.2 * w - 0.05 * w * w);
+}
 
 static void exact_linear(const double *x, const double *w, uint32_t rows, uint32_t in, uint32_t out, double *y)
 {
@@ -222,23 +246,41 @@ static void fill(const op_run_tape *r, const sv_tape *t, const range *g, double 
                 x[k] = (float)w[v->id / SLOTS][v->id % SLOTS][k];
         if (v->kind == SV_KIND_CONST)
             for (uint32_t k = 0; k < POSITIONS * K; k++)
-                x[k] = (float)(k % K < K / 2 ? cos(angle((int32_t)(k / K), k % 2)) : sin(angle((int32_t)(k / K), k % 2)));
+                x[k] =
+                    (float)(k % K < K / 2 ? cos(angle((int32_t)(k / K), k % 2)) : sin(angle((int32_t)(k / K), k % 2)));
         if (v->kind != SV_KIND_STEP)
             continue;
         switch (v->id) {
-        case SV_STEP_TOK: put(r, i, token + g->t0, g->t1 - g->t0, 0); break;
-        case SV_STEP_POS: put(r, i, position + g->t0, g->t1 - g->t0, 0); break;
-        case SV_STEP_SEQ: put(r, i, sequence + g->t0, g->t1 - g->t0, 0); break;
-        case SV_STEP_TABLE: put(r, i, page_table, 3, 0); break;
-        case SV_STEP_WANT: put(r, i, wanted + g->w0, n_want, (int32_t)g->t0); break;
-        case SV_STEP_TARGET: put(r, i, target + g->w0, n_want, 0); break;
-        case SV_STEP_SEG: put(r, i, leaf + g->l0, n_leaf, leaf[g->l0]); break;
-        case SV_STEP_SEG_WANT: put(r, i, leaf_wanted + g->l0, n_leaf, leaf_wanted[g->l0]); break;
+        case SV_STEP_TOK:
+            put(r, i, token + g->t0, g->t1 - g->t0, 0);
+            break;
+        case SV_STEP_POS:
+            put(r, i, position + g->t0, g->t1 - g->t0, 0);
+            break;
+        case SV_STEP_SEQ:
+            put(r, i, sequence + g->t0, g->t1 - g->t0, 0);
+            break;
+        case SV_STEP_TABLE:
+            put(r, i, page_table, 3, 0);
+            break;
+        case SV_STEP_WANT:
+            put(r, i, wanted + g->w0, n_want, (int32_t)g->t0);
+            break;
+        case SV_STEP_TARGET:
+            put(r, i, target + g->w0, n_want, 0);
+            break;
+        case SV_STEP_SEG:
+            put(r, i, leaf + g->l0, n_leaf, leaf[g->l0]);
+            break;
+        case SV_STEP_SEG_WANT:
+            put(r, i, leaf_wanted + g->l0, n_leaf, leaf_wanted[g->l0]);
+            break;
         case SV_STEP_DLP:
             for (uint32_t k = 0; k < n_want; k++)
                 x[k] = (float)dlp(g->w0 + k);
             break;
-        default: break;
+        default:
+            break;
         }
     }
 }

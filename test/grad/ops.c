@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about gradients: what each op's gradient function emits, run by the references, equals central differences of the
- * op's formula in binary64.
+ * Claims about gradients: what each op's gradient function emits, run by the references, equals central differences of
+ * the op's formula in binary64.
  */
 #include <math.h>
 
 #include "../op_run.h"
 
 #define MAX_IN 3
-#define T 7u   /* rows */
+#define T 7u /* rows */
 #define CONST_ROPE 0u
 #define CONST_DY 9u
 #define H_STEP 1e-5
@@ -116,7 +116,10 @@ static void exact_rmsnorm(double *const *x, double *y) /* x [T,2 x 3], g [3] */
     }
 }
 
-static double angle(uint32_t pos, uint32_t i) { return pos * (i ? 0.3 : 1.1); }
+static double angle(uint32_t pos, uint32_t i)
+{
+    return pos * (i ? 0.3 : 1.1);
+}
 
 static sv_val rope_table(sv_tape *t)
 {
@@ -148,10 +151,19 @@ static void rotate(const double *x, double *y, double sign, double scale) /* [T,
             }
 }
 
-static void exact_rope(double *const *x, double *y) { rotate(x[0], y, 1, 0.5); }
-static void exact_rope_inverse(double *const *x, double *y) { rotate(x[0], y, -1, 1); }
+static void exact_rope(double *const *x, double *y)
+{
+    rotate(x[0], y, 1, 0.5);
+}
+static void exact_rope_inverse(double *const *x, double *y)
+{
+    rotate(x[0], y, -1, 1);
+}
 
-static sv_val build_swiglu(sv_tape *t, const sv_val *in) { return sv_tape_emit1(t, SV_OP_swiglu, NULL, in, 2); }
+static sv_val build_swiglu(sv_tape *t, const sv_val *in)
+{
+    return sv_tape_emit1(t, SV_OP_swiglu, NULL, in, 2);
+}
 
 static void exact_swiglu(double *const *x, double *y)
 {
@@ -169,7 +181,8 @@ static sv_val build_attend(sv_tape *t, const sv_val *in)
     sv_val table = sv_tape_state(t, SV_KIND_STEP, SV_STEP_TABLE, &table_shape), out[2] = { SV_NONE, SV_NONE };
     sv_tape_emit(t, SV_OP_kv_put, NULL, (sv_val[]){ in[1], in[2], pos, seq, table }, 5, pages);
     sv_attr_attend attr = { 4, 2, 3 };
-    sv_tape_emit(t, SV_OP_attend, &attr, (sv_val[]){ in[0], in[1], in[2], pages[0], pages[1], pos, seq, table }, 8, out);
+    sv_tape_emit(t, SV_OP_attend, &attr, (sv_val[]){ in[0], in[1], in[2], pages[0], pages[1], pos, seq, table }, 8,
+                 out);
     return out[0];
 }
 
@@ -194,7 +207,10 @@ static void exact_attend(double *const *x, double *y) /* q [T,4 x 3], k, v [T,2 
         }
 }
 
-static sv_val build_add(sv_tape *t, const sv_val *in) { return sv_tape_emit1(t, SV_OP_add, NULL, in, 2); }
+static sv_val build_add(sv_tape *t, const sv_val *in)
+{
+    return sv_tape_emit1(t, SV_OP_add, NULL, in, 2);
+}
 
 static void exact_add(double *const *x, double *y)
 {
@@ -208,7 +224,10 @@ static void exact_bias(double *const *x, double *y)
         y[i] = x[0][i] + x[1][i % 5];
 }
 
-static sv_val build_mul(sv_tape *t, const sv_val *in) { return sv_tape_emit1(t, SV_OP_mul, NULL, in, 2); }
+static sv_val build_mul(sv_tape *t, const sv_val *in)
+{
+    return sv_tape_emit1(t, SV_OP_mul, NULL, in, 2);
+}
 
 static void exact_mul(double *const *x, double *y)
 {
@@ -275,18 +294,38 @@ static void exact_logprob(double *const *x, double *y) /* z [T,5] */
 }
 
 static const problem problems[] = {
-    { "matmul NT, trained weight", 2, { { 2, { T, 5 }, false, 1 }, { 2, { 4, 5 }, true, 1 } }, build_matmul_nt, exact_matmul_nt },
-    { "matmul NT, computed weight", 2, { { 2, { T, 5 }, false, 1 }, { 2, { 4, 5 }, false, 1 } }, build_matmul_nt, exact_matmul_nt },
-    { "matmul NN, trained weight", 2, { { 2, { T, 4 }, false, 1 }, { 2, { 4, 5 }, true, 1 } }, build_matmul_nn, exact_matmul_nn },
+    { "matmul NT, trained weight",
+      2,
+      { { 2, { T, 5 }, false, 1 }, { 2, { 4, 5 }, true, 1 } },
+      build_matmul_nt,
+      exact_matmul_nt },
+    { "matmul NT, computed weight",
+      2,
+      { { 2, { T, 5 }, false, 1 }, { 2, { 4, 5 }, false, 1 } },
+      build_matmul_nt,
+      exact_matmul_nt },
+    { "matmul NN, trained weight",
+      2,
+      { { 2, { T, 4 }, false, 1 }, { 2, { 4, 5 }, true, 1 } },
+      build_matmul_nn,
+      exact_matmul_nn },
     { "matmul TN", 2, { { 2, { T, 4 }, false, 1 }, { 2, { T, 5 }, false, 1 } }, build_matmul_tn, exact_matmul_tn },
     { "embed, trained", 1, { { 2, { 5, 3 }, true, 1 } }, build_embed, exact_embed },
     { "embed, computed", 1, { { 2, { 5, 3 }, false, 1 } }, build_embed, exact_embed },
     { "rmsnorm, trained gain", 2, { { 2, { T, 6 }, false, 1 }, { 1, { 3 }, true, 1 } }, build_rmsnorm, exact_rmsnorm },
-    { "rmsnorm, computed gain", 2, { { 2, { T, 6 }, false, 0.1f }, { 1, { 3 }, false, 1 } }, build_rmsnorm, exact_rmsnorm },
+    { "rmsnorm, computed gain",
+      2,
+      { { 2, { T, 6 }, false, 0.1f }, { 1, { 3 }, false, 1 } },
+      build_rmsnorm,
+      exact_rmsnorm },
     { "rope", 1, { { 2, { T, 8 }, false, 1 } }, build_rope, exact_rope },
     { "rope, inverse", 1, { { 2, { T, 8 }, false, 1 } }, build_rope_inverse, exact_rope_inverse },
     { "swiglu", 2, { { 2, { T, 5 }, false, 2 }, { 2, { T, 5 }, false, 1 } }, build_swiglu, exact_swiglu },
-    { "attend", 3, { { 2, { T, 12 }, false, 1 }, { 2, { T, 6 }, false, 1 }, { 2, { T, 6 }, false, 1 } }, build_attend, exact_attend },
+    { "attend",
+      3,
+      { { 2, { T, 12 }, false, 1 }, { 2, { T, 6 }, false, 1 }, { 2, { T, 6 }, false, 1 } },
+      build_attend,
+      exact_attend },
     { "add", 2, { { 2, { T, 5 }, false, 1 }, { 2, { T, 5 }, false, 1 } }, build_add, exact_add },
     { "add, trained bias", 2, { { 2, { T, 5 }, false, 1 }, { 1, { 5 }, true, 1 } }, build_add, exact_bias },
     { "add, computed bias", 2, { { 2, { T, 5 }, false, 1 }, { 1, { 5 }, false, 1 } }, build_add, exact_bias },
@@ -305,8 +344,8 @@ static void fill_states(const op_run_tape *r, const sv_tape *t)
         const int32_t *v;
         size_t n;
     } ints[SV_STEP_COUNT] = {
-        [SV_STEP_TOK] = { token, T }, [SV_STEP_POS] = { position, T }, [SV_STEP_SEQ] = { sequence, T },
-        [SV_STEP_TABLE] = { table, 2 }, [SV_STEP_WANT] = { wanted, 3 }, [SV_STEP_SEG] = { leaf, 4 },
+        [SV_STEP_TOK] = { token, T },     [SV_STEP_POS] = { position, T }, [SV_STEP_SEQ] = { sequence, T },
+        [SV_STEP_TABLE] = { table, 2 },   [SV_STEP_WANT] = { wanted, 3 },  [SV_STEP_SEG] = { leaf, 4 },
         [SV_STEP_TARGET] = { target, T },
     };
     for (size_t i = 1; i < t->n_value; i++) {

@@ -20,7 +20,10 @@
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 
-#define LANES(c) { (c), (c), (c), (c) }
+#define LANES(c) \
+    { \
+        (c), (c), (c), (c) \
+    }
 #define SV_FN(name) lanes_##name
 #define SV_QUAL static inline
 #define SV_F vf
@@ -50,9 +53,18 @@ typedef struct function {
     double max_ulp;
 } function;
 
-static double exact_sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static double exact_silu(double x) { return x / (1 + exp(-x)); }
-static double exact_rsqrt(double x) { return 1 / sqrt(x); }
+static double exact_sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+static double exact_silu(double x)
+{
+    return x / (1 + exp(-x));
+}
+static double exact_rsqrt(double x)
+{
+    return 1 / sqrt(x);
+}
 
 #define LANES_OF(name) \
     static void all_##name(const float *x, float *y) \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about packed layouts: every item has its own place, places fill the layout, and items lie where kernels read them.
+ * Claims about packed layouts: every item has its own place, places fill the layout, and items lie where kernels read
+ * them.
  */
 #include <setjmp.h>
 #include <stdarg.h>

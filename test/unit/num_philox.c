@@ -25,8 +25,8 @@ static void test_philox_has_the_published_vectors(void **state)
     const uint32_t f = 0xffffffffu;
     check(sv_philox_block(0, 0, 0, 0, 0, 0), 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8);
     check(sv_philox_block(f, f, f, f, f, f), 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd);
-    check(sv_philox_block(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0), 0xd16cfe09, 0x94fdcceb,
-          0x5001e420, 0x24126ea1);
+    check(sv_philox_block(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0), 0xd16cfe09,
+          0x94fdcceb, 0x5001e420, 0x24126ea1);
 }
 
 static void test_draws_are_keyed_by_seed_stream_step_row_position(void **state)
@@ -36,7 +36,8 @@ static void test_draws_are_keyed_by_seed_stream_step_row_position(void **state)
     assert_int_equal(sv_philox_at(7, SV_STREAM_SAMPLE, 0, 0, 13).w[0], 0x0ad4229c);
     assert_int_equal(sv_philox_at(7, SV_STREAM_SAMPLE, 0, 0, 14).w[0], 0x75a89293);
     check(sv_philox_at(0x1122334455667788ull, 5, 4, 3, 2), sv_philox_block(2, 3, 4, 5, 0x55667788, 0x11223344).w[0],
-          sv_philox_block(2, 3, 4, 5, 0x55667788, 0x11223344).w[1], sv_philox_block(2, 3, 4, 5, 0x55667788, 0x11223344).w[2],
+          sv_philox_block(2, 3, 4, 5, 0x55667788, 0x11223344).w[1],
+          sv_philox_block(2, 3, 4, 5, 0x55667788, 0x11223344).w[2],
           sv_philox_block(2, 3, 4, 5, 0x55667788, 0x11223344).w[3]);
 }
 

@@ -145,8 +145,10 @@ static void test_other_sequences_in_the_batch_do_not_change_a_bit(void **state)
 
 static void grad_of(uint32_t first, uint32_t n, sv_tensor dy, sv_tensor *out)
 {
-    sv_tensor in[] = { rows(q, first, n), rows(k, first, n), rows(v, first, n), rows(whole, first, n),
-                       rows(whole_stat, first, n), dy, rows(pos, 0, n), rows(seq, 0, n) };
+    sv_tensor in[] = {
+        rows(q, first, n), rows(k, first, n), rows(v, first, n), rows(whole, first, n), rows(whole_stat, first, n), dy,
+        rows(pos, 0, n),   rows(seq, 0, n)
+    };
     memset(out, 0, 3 * sizeof *out);
     op_run_call(SV_OP_attend_grad, &(sv_attr_attend){ H, G, K }, in, 8, out);
 }
@@ -195,7 +197,8 @@ static void test_gradients_of_packed_sequences_equal_those_alone(void **state)
     (void)state;
     /* One call over [0, 40) [0, 25), against two calls. The forward of both is made here: positions restart. */
     enum { A = 40, B = 25 };
-    sv_tensor both[3], alone[3], dy = op_run_normal2(A + B, H * K, 9), o = T2(F32, A + B, H * K), stat = T3(F32, A + B, H, 2);
+    sv_tensor both[3], alone[3], dy = op_run_normal2(A + B, H * K, 9), o = T2(F32, A + B, H * K),
+                                 stat = T3(F32, A + B, H, 2);
     sv_tensor p2 = T1(I32, A + B), s2 = T1(I32, A + B);
     cache c = make_cache(1);
     for (uint32_t t = 0; t < A + B; t++) {
@@ -207,10 +210,11 @@ static void test_gradients_of_packed_sequences_equal_those_alone(void **state)
     op_run_call(SV_OP_attend, &(sv_attr_attend){ H, G, K },
                 (sv_tensor[]){ qr, kr, vr, c.pages[0], c.pages[1], p2, s2, c.table }, 8, out);
     memset(both, 0, sizeof both);
-    op_run_call(SV_OP_attend_grad, &(sv_attr_attend){ H, G, K }, (sv_tensor[]){ qr, kr, vr, o, stat, dy, p2, s2 }, 8, both);
+    op_run_call(SV_OP_attend_grad, &(sv_attr_attend){ H, G, K }, (sv_tensor[]){ qr, kr, vr, o, stat, dy, p2, s2 }, 8,
+                both);
     for (uint32_t part = 0; part < 2; part++) {
         uint32_t first = part ? A : 0, n = part ? B : A;
-        sv_tensor in[] = { rows(qr, first, n), rows(kr, first, n), rows(vr, first, n), rows(o, first, n),
+        sv_tensor in[] = { rows(qr, first, n),   rows(kr, first, n), rows(vr, first, n), rows(o, first, n),
                            rows(stat, first, n), rows(dy, first, n), rows(p2, first, n), rows(s2, first, n) };
         memset(alone, 0, sizeof alone);
         op_run_call(SV_OP_attend_grad, &(sv_attr_attend){ H, G, K }, in, 8, alone);

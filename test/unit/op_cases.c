@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about the table of ops and about the conformance cases: they agree with ops.def, pass their shape rules, and the
- * references write every output and nothing else.
+ * Claims about the table of ops and about the conformance cases: they agree with ops.def, pass their shape rules, and
+ * the references write every output and nothing else.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -132,7 +132,8 @@ static int64_t run_case(sv_op op, sv_case *c, uint32_t variant)
         check_guards(&out[i]);
         for (uint64_t k = 0; c->out[i].dtype == SV_DT_F32 && k + 4 <= out[i].bytes; k += 4)
             if (sv_load_u32(out[i].all + GUARD + k) == 0xffffffffu)
-                fail_msg("%s (%s): output %u item %llu was not written", s->name, c->what, i, (unsigned long long)(k / 4));
+                fail_msg("%s (%s): output %u item %llu was not written", s->name, c->what, i,
+                         (unsigned long long)(k / 4));
         sv_mem_free(out[i].all);
     }
     return ns;

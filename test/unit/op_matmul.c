@@ -32,8 +32,14 @@ static sv_tensor transposed(const sv_tensor *a)
     return t;
 }
 
-static sv_tensor cast(sv_tensor x, sv_dtype dtype) { return op_run1(SV_OP_cast, &(sv_attr_cast){ dtype }, &x, 1); }
-static sv_tensor pack(sv_tensor w, sv_image image) { return op_run1(SV_OP_pack, &(sv_attr_pack){ image }, &w, 1); }
+static sv_tensor cast(sv_tensor x, sv_dtype dtype)
+{
+    return op_run1(SV_OP_cast, &(sv_attr_cast){ dtype }, &x, 1);
+}
+static sv_tensor pack(sv_tensor w, sv_image image)
+{
+    return op_run1(SV_OP_pack, &(sv_attr_pack){ image }, &w, 1);
+}
 
 static sv_tensor quantised(const sv_tensor *x, sv_dtype dtype)
 {
@@ -138,7 +144,8 @@ static void test_half_types_are_widened_exactly(void **state)
     static const sv_dtype type[] = { SV_DT_BF16, SV_DT_F16 };
     sv_tensor a = op_run_normal2(3, 100, 1), b = op_run_normal2(5, 100, 2);
     for (uint32_t i = 0; i < 2; i++) {
-        sv_tensor ha = cast(a, type[i]), hb = cast(b, type[i]), wide_a = cast(ha, SV_DT_F32), wide_b = cast(hb, SV_DT_F32);
+        sv_tensor ha = cast(a, type[i]), hb = cast(b, type[i]), wide_a = cast(ha, SV_DT_F32),
+                  wide_b = cast(hb, SV_DT_F32);
         sv_tensor y = nt(ha, hb), z = nt(wide_a, wide_b);
         op_run_same(&y, &z);
     }
@@ -149,7 +156,8 @@ static void test_packed_weights_give_the_bits_of_plain_ones(void **state)
     (void)state;
     static const uint32_t rows[] = { 1, 15, 16, 17, 33, 70 };
     for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        sv_tensor x = op_run_normal2(3, 96, 1), w = op_run_normal2(rows[i], 96, 2), y = nt(x, w), z = nt(x, pack(w, SV_IMAGE_P16));
+        sv_tensor x = op_run_normal2(3, 96, 1), w = op_run_normal2(rows[i], 96, 2), y = nt(x, w),
+                  z = nt(x, pack(w, SV_IMAGE_P16));
         op_run_same(&y, &z);
         sv_tensor q = op_run1(SV_OP_quant, NULL, &x, 1);
         for (uint32_t t = 0; t < 3; t++) {
@@ -208,7 +216,8 @@ static void test_a_code_of_minus_128_counts_in_full(void **state)
 static void test_a_row_of_ones_sums_a_bias_gradient(void **state)
 {
     (void)state;
-    sv_tensor ones = op_run1(SV_OP_fill, &(sv_attr_fill){ 1.0f, 2, { 300, 1 } }, NULL, 0), dy = op_run_normal2(300, 5, 1);
+    sv_tensor ones = op_run1(SV_OP_fill, &(sv_attr_fill){ 1.0f, 2, { 300, 1 } }, NULL, 0),
+              dy = op_run_normal2(300, 5, 1);
     sv_tensor c = T1(F32, 5);
     sv_tensor in[] = { ones, dy, op_run_ints(2, (int32_t[]){ 0, 300 }) };
     op_run_call(SV_OP_matmul, &(sv_attr_matmul){ SV_TN, 0 }, in, 3, &c);

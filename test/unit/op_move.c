@@ -5,7 +5,10 @@
 #include "num/dtype.h"
 #include "num/image.h"
 
-static sv_tensor pack(sv_tensor w, uint32_t image) { return op_run1(SV_OP_pack, &(sv_attr_pack){ image }, &w, 1); }
+static sv_tensor pack(sv_tensor w, uint32_t image)
+{
+    return op_run1(SV_OP_pack, &(sv_attr_pack){ image }, &w, 1);
+}
 
 static void test_packing_and_unpacking_keep_every_byte(void **state)
 {
@@ -86,7 +89,8 @@ static void test_gather_undoes_scatter(void **state)
 static void test_kv_put_touches_its_slots_alone(void **state)
 {
     (void)state;
-    sv_tensor k = op_run_normal2(1, 6, 1), v = op_run_normal2(1, 6, 2), pages[2] = { T4(F32, 4, 2, 3, 32), T4(F32, 4, 2, 32, 3) };
+    sv_tensor k = op_run_normal2(1, 6, 1), v = op_run_normal2(1, 6, 2),
+              pages[2] = { T4(F32, 4, 2, 3, 32), T4(F32, 4, 2, 32, 3) };
     sv_tensor table = T2(I32, 2, 2);
     memcpy(op_run_i(&table), (int32_t[]){ 0, 1, 2, 3 }, 16);
     sv_tensor in[] = { k, v, op_run_ints(1, (int32_t[]){ 37 }), op_run_ints(1, (int32_t[]){ 1 }), table };

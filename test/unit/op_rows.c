@@ -68,7 +68,8 @@ static void test_rmsnorm_normalises_each_group(void **state)
             ms += pow((double)op_run_f(&x)[i * 40 + d], 2) / 40;
         for (uint32_t d = 0; d < 40; d++)
             op_run_near((double)op_run_f(&y)[i * 40 + d],
-                        (double)op_run_f(&x)[i * 40 + d] / sqrt(ms + 1e-6) * (double)op_run_f(&g)[d], 1e-6, "y", i * 40 + d);
+                        (double)op_run_f(&x)[i * 40 + d] / sqrt(ms + 1e-6) * (double)op_run_f(&g)[d], 1e-6, "y",
+                        i * 40 + d);
     }
 }
 
@@ -82,7 +83,8 @@ static void test_rmsnorm_gain_gradient_does_not_depend_on_leaves_per_call(void *
         dg[k] = T1(F32, 6);
         memset(op_run_f(&dg[k]), 0, 24);
         for (uint32_t l = 0; l < (k ? 4u : 1u); l++) {
-            sv_tensor lx = x, ldy = dy, s = k ? op_run_ints(2, (int32_t[]){ 0, seg[l + 1] - seg[l] }) : op_run_ints(5, seg);
+            sv_tensor lx = x, ldy = dy,
+                      s = k ? op_run_ints(2, (int32_t[]){ 0, seg[l + 1] - seg[l] }) : op_run_ints(5, seg);
             if (k) {
                 lx.at.off = ldy.at.off = (uint64_t)seg[l] * 12 * 4;
                 lx.dim[0] = ldy.dim[0] = (uint32_t)(seg[l + 1] - seg[l]);
@@ -99,7 +101,8 @@ static void test_rmsnorm_gain_gradient_does_not_depend_on_leaves_per_call(void *
 static void test_rope_and_its_inverse_undo_each_other(void **state)
 {
     (void)state;
-    sv_tensor x = op_run_normal2(5, 2 * 8, 1), table = T2(F32, 6, 8), pos = op_run_ints(5, (int32_t[]){ 0, 1, 5, 3, 5 });
+    sv_tensor x = op_run_normal2(5, 2 * 8, 1), table = T2(F32, 6, 8),
+              pos = op_run_ints(5, (int32_t[]){ 0, 1, 5, 3, 5 });
     for (uint32_t p = 0; p < 6; p++)
         for (uint32_t i = 0; i < 4; i++) {
             op_run_f(&table)[p * 8 + i] = (float)cos(p / (1.0 + i));
@@ -118,7 +121,9 @@ static void test_adamw_follows_pytorch(void **state)
 {
     (void)state;
     static const float start[] = { 1.0f, -2.0f, 0.5f, 3.0f };
-    static const float grad[3][4] = { { 0.1f, -0.2f, 0.3f, -4.0f }, { 0.05f, 0.2f, -0.1f, 1.0f }, { 1e-4f, 0.0f, 2.0f, -0.5f } };
+    static const float grad[3][4] = { { 0.1f, -0.2f, 0.3f, -4.0f },
+                                      { 0.05f, 0.2f, -0.1f, 1.0f },
+                                      { 1e-4f, 0.0f, 2.0f, -0.5f } };
     /* torch 2 AdamW(lr 0.01, betas (0.9, 0.95), eps 1e-8, weight_decay 0.1) */
     static const double want[3][4] = {
         { 0.9890000224113464, -1.9880000352859497, 0.4895000159740448, 3.006999969482422 },
@@ -157,11 +162,11 @@ static void test_quant_rounds_to_even_and_refuses_extremes(void **state)
     int8_t code[32] = { 127, -127, 0, 2, 2, -2, 4 };
     const float block0[] = { 127.0f, -127.0f, 0.5f, 1.5f, 2.5f, -2.5f, 3.5f }; /* s = 1: halves go to even */
     memcpy(x, block0, sizeof block0);
-    x[64] = NAN;           /* block 2 */
+    x[64] = NAN; /* block 2 */
     x[64 + 1] = 5.0f;
-    x[96] = -INFINITY;     /* block 3 */
-    x[128] = 0x1p-120f;    /* block 4: the scale would be subnormal */
-    x[160] = 0x1p-119f;    /* block 5: 127 2^-126 = 0.992 2^-119, so the scale is normal */
+    x[96] = -INFINITY;  /* block 3 */
+    x[128] = 0x1p-120f; /* block 4: the scale would be subnormal */
+    x[160] = 0x1p-119f; /* block 5: 127 2^-126 = 0.992 2^-119, so the scale is normal */
     sv_tensor t = floats(6 * 32, x), q = op_run1(SV_OP_quant, NULL, &t, 1);
     static const int8_t none[32] = { 0 }, one[32] = { 127 };
     check_block(&q, 0, sv_bits_u32(1.0f), code);
@@ -175,7 +180,8 @@ static void test_quant_rounds_to_even_and_refuses_extremes(void **state)
 static void test_cast_rounds_once_to_nearest_even(void **state)
 {
     (void)state;
-    static const float x[] = { 1.0f + 0x1p-8f, 1.0f + 0x3p-8f, 65520.0f, 65519.0f, 0x1p-25f, 0x1.8p-25f, -0.0f, 0x1p-149f };
+    static const float x[] = { 1.0f + 0x1p-8f, 1.0f + 0x3p-8f, 65520.0f, 65519.0f,
+                               0x1p-25f,       0x1.8p-25f,     -0.0f,    0x1p-149f };
     static const uint16_t bf16[] = { 0x3f80, 0x3f82, 0x4780, 0x4780, 0x3300, 0x3340, 0x8000, 0x0000 };
     static const uint16_t f16[] = { 0x3c04, 0x3c0c, 0x7c00, 0x7bff, 0x0000, 0x0001, 0x8000, 0x0000 };
     sv_tensor b = op_run1(SV_OP_cast, &(sv_attr_cast){ SV_DT_BF16 }, (sv_tensor[]){ floats(8, x) }, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about shape rules: what does not fit is refused with the operand's name, what was found and what is allowed; and
- * sizes of tensors are right or refused.
+ * Claims about shape rules: what does not fit is refused with the operand's name, what was found and what is allowed;
+ * and sizes of tensors are right or refused.
  */
 #include <stdio.h>
 
@@ -35,14 +35,27 @@ typedef struct refusal {
 static void test_what_does_not_fit_is_refused_in_words(void **state)
 {
     (void)state;
-    sv_tensor gap = A(I32, 3, 4), packed = A(F32, 3, 4), overlap = A(F32, 3, 4), wrong_image = A(F32, 32, 32), none = { 0 };
+    sv_tensor gap = A(I32, 3, 4), packed = A(F32, 3, 4), overlap = A(F32, 3, 4), wrong_image = A(F32, 32, 32),
+              none = { 0 };
     gap.stride[1] = 2;
     packed.image = SV_IMAGE_P16;
     overlap.stride[0] = 3;
     wrong_image.image = SV_IMAGE_S8;
     const refusal list[] = {
-        { SV_OP_matmul, SV_E_SHAPE, "b is f32 [4, 6]; dimension 1 must be 5 (k of a)", 2, { A(F32, 3, 5), A(F32, 4, 6) }, none, { { 0 } } },
-        { SV_OP_matmul, SV_E_DTYPE, "a is f32 [3, 32]; allowed: Q8X", 2, { A(F32, 3, 32), A(Q8_0, 4, 32) }, none, { { 0 } } },
+        { SV_OP_matmul,
+          SV_E_SHAPE,
+          "b is f32 [4, 6]; dimension 1 must be 5 (k of a)",
+          2,
+          { A(F32, 3, 5), A(F32, 4, 6) },
+          none,
+          { { 0 } } },
+        { SV_OP_matmul,
+          SV_E_DTYPE,
+          "a is f32 [3, 32]; allowed: Q8X",
+          2,
+          { A(F32, 3, 32), A(Q8_0, 4, 32) },
+          none,
+          { { 0 } } },
         { SV_OP_matmul, SV_E_DTYPE, "a is q8x", 2, { A(Q8X, 3, 32), A(F32, 4, 32) }, none, { { 0 } } },
         { SV_OP_matmul, SV_E_SHAPE, "multiple of 32", 2, { A(Q8X, 3, 40), A(Q8_0, 4, 40) }, none, { { 0 } } },
         { SV_OP_matmul, SV_E_DTYPE, "b is q8_0", 2, { A(F32, 3, 4), A(Q8_0, 4, 32) }, none, { { SV_NN, 0 } } },
@@ -50,12 +63,48 @@ static void test_what_does_not_fit_is_refused_in_words(void **state)
         { SV_OP_matmul, SV_E_SHAPE, "layout is not for this type", 2, { A(F32, 5, 32), wrong_image }, none, { { 0 } } },
         { SV_OP_matmul, SV_E_ARG, "layout is 7", 2, { A(F32, 3, 4), A(F32, 3, 4) }, none, { { 7, 0 } } },
         { SV_OP_matmul, SV_E_ARG, "only TN may accumulate", 2, { A(F32, 3, 4), A(F32, 3, 4) }, none, { { SV_NT, 1 } } },
-        { SV_OP_matmul, SV_E_SHAPE, "2 inputs; 3 are needed", 2, { A(F32, 3, 4), A(F32, 3, 4) }, none, { { SV_TN, 0 } } },
-        { SV_OP_matmul, SV_E_SHAPE, "must be given", 3, { A(F32, 3, 4), A(F32, 3, 4), L(I32, 2) }, none, { { SV_TN, 1 } } },
-        { SV_OP_matmul, SV_E_SHAPE, "one item more", 3, { A(F32, 3, 4), A(F32, 3, 4), L(I32, 0) }, none, { { SV_TN, 0 } } },
-        { SV_OP_matmul, SV_E_SHAPE, "output y is f32 [3, 9]; it must be f32 [3, 3]", 2, { A(F32, 3, 4), A(F32, 3, 4) }, A(F32, 3, 9), { { 0 } } },
-        { SV_OP_add, SV_E_SHAPE, "b is f32 [3]; dimension 0 must be 4", 2, { A(F32, 3, 4), L(F32, 3) }, none, { { 0 } } },
-        { SV_OP_add, SV_E_DTYPE, "a is bf16 [3, 4]; allowed: F32", 2, { A(BF16, 3, 4), A(BF16, 3, 4) }, none, { { 0 } } },
+        { SV_OP_matmul,
+          SV_E_SHAPE,
+          "2 inputs; 3 are needed",
+          2,
+          { A(F32, 3, 4), A(F32, 3, 4) },
+          none,
+          { { SV_TN, 0 } } },
+        { SV_OP_matmul,
+          SV_E_SHAPE,
+          "must be given",
+          3,
+          { A(F32, 3, 4), A(F32, 3, 4), L(I32, 2) },
+          none,
+          { { SV_TN, 1 } } },
+        { SV_OP_matmul,
+          SV_E_SHAPE,
+          "one item more",
+          3,
+          { A(F32, 3, 4), A(F32, 3, 4), L(I32, 0) },
+          none,
+          { { SV_TN, 0 } } },
+        { SV_OP_matmul,
+          SV_E_SHAPE,
+          "output y is f32 [3, 9]; it must be f32 [3, 3]",
+          2,
+          { A(F32, 3, 4), A(F32, 3, 4) },
+          A(F32, 3, 9),
+          { { 0 } } },
+        { SV_OP_add,
+          SV_E_SHAPE,
+          "b is f32 [3]; dimension 0 must be 4",
+          2,
+          { A(F32, 3, 4), L(F32, 3) },
+          none,
+          { { 0 } } },
+        { SV_OP_add,
+          SV_E_DTYPE,
+          "a is bf16 [3, 4]; allowed: F32",
+          2,
+          { A(BF16, 3, 4), A(BF16, 3, 4) },
+          none,
+          { { 0 } } },
         { SV_OP_add, SV_E_SHAPE, "gaps or overlaps", 2, { overlap, A(F32, 3, 4) }, none, { { 0 } } },
         { SV_OP_copy, SV_E_SHAPE, "gaps or overlaps", 1, { gap }, none, { { 0 } } },
         { SV_OP_mul, SV_E_SHAPE, "must have the same shape", 2, { A(F32, 3, 4), A(F32, 4, 3) }, none, { { 0 } } },
@@ -63,11 +112,29 @@ static void test_what_does_not_fit_is_refused_in_words(void **state)
         { SV_OP_embed, SV_E_DTYPE, "tok is f32", 2, { L(F32, 3), A(F32, 3, 4) }, none, { { 0 } } },
         { SV_OP_embed_grad, SV_E_SHAPE, "dtable is read and written", 2, { L(I32, 3), A(F32, 3, 4) }, none, { { 0 } } },
         { SV_OP_pack, SV_E_ARG, "image is 9", 1, { A(F32, 3, 4) }, none, { .pack = { 9 } } },
-        { SV_OP_pack, SV_E_SHAPE, "layout is not for this type", 1, { A(F32, 3, 4) }, none, { .pack = { SV_IMAGE_S4 } } },
+        { SV_OP_pack,
+          SV_E_SHAPE,
+          "layout is not for this type",
+          1,
+          { A(F32, 3, 4) },
+          none,
+          { .pack = { SV_IMAGE_S4 } } },
         { SV_OP_quant, SV_E_SHAPE, "multiple of 32", 1, { A(F32, 3, 33) }, none, { { 0 } } },
         { SV_OP_rmsnorm, SV_E_SHAPE, "must divide", 2, { A(F32, 3, 7), L(F32, 3) }, none, { { 0 } } },
-        { SV_OP_rope, SV_E_SHAPE, "d_head is 3", 3, { A(F32, 3, 6), L(I32, 3), A(F32, 5, 3) }, none, { .rope = { 3, 0, 1 } } },
-        { SV_OP_scatter_rows, SV_E_SHAPE, "a place for each row", 2, { A(F32, 3, 6), L(I32, 3) }, none, { .scatter = { 2 } } },
+        { SV_OP_rope,
+          SV_E_SHAPE,
+          "d_head is 3",
+          3,
+          { A(F32, 3, 6), L(I32, 3), A(F32, 5, 3) },
+          none,
+          { .rope = { 3, 0, 1 } } },
+        { SV_OP_scatter_rows,
+          SV_E_SHAPE,
+          "a place for each row",
+          2,
+          { A(F32, 3, 6), L(I32, 3) },
+          none,
+          { .scatter = { 2 } } },
         { SV_OP_fill, SV_E_ARG, "n_dim is 5", 0, { none }, none, { .fill = { 0, 5, { 0 } } } },
         { SV_OP_argmax, SV_E_SHAPE, "no largest one", 1, { A(F32, 3, 0) }, none, { { 0 } } },
     };
@@ -76,7 +143,8 @@ static void test_what_does_not_fit_is_refused_in_words(void **state)
         sv_tensor out[4] = { r->out };
         sv_err err = sv_opspecs[r->op]->shape(r->in, r->n_in, &r->attr, out);
         if (err != r->err || strstr(sv_err_text(), r->words) == NULL)
-            fail_msg("%u %s: \"%s\" (%d) instead of \"%s\" (%d)", i, sv_opspecs[r->op]->name, sv_err_text(), err, r->words, r->err);
+            fail_msg("%u %s: \"%s\" (%d) instead of \"%s\" (%d)", i, sv_opspecs[r->op]->name, sv_err_text(), err,
+                     r->words, r->err);
     }
 }
 

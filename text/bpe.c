@@ -18,10 +18,21 @@ typedef struct token {
     uint32_t at, n; /* bytes in blob */
 } token;
 
+/* A place of the vocabulary's table. Most tokens are short: those it holds whole. */
+typedef struct slot {
+    uint64_t head; /* the first 8 bytes, zeros behind the last */
+    uint32_t tag;  /* upper half of the hash */
+    uint32_t id;   /* id + 1; 0: empty */
+} slot;
+
 typedef struct pair_slot {
     uint64_t key; /* left << 32 | right, plus 1; 0: empty */
     uint32_t rank, id;
 } pair_slot;
+
+typedef struct pair_made {
+    uint32_t rank, id;
+} pair_made;
 
 struct sv_bpe {
     char *name;
@@ -31,13 +42,14 @@ struct sv_bpe {
     token *token;
     uint8_t *flags;
     size_t n_token, cap_token, cap_flags;
-    uint64_t *slot; /* upper half of the hash, then id + 1; 0: empty */
+    slot *slot;
     size_t n_slot_used, slot_mask;
     uint64_t *merge; /* left << 32 | right by rank */
     size_t n_merge, cap_merge;
     pair_slot *pair;
     size_t n_pair_used, pair_mask;
     uint32_t byte_id[256];
+    pair_made *byte_pair; /* [256 * 256] merges of two single bytes, by the bytes: every piece begins with these */
     bool ignore_merges;
     /* Whether merging a token's bytes gives that token: 0 not known yet, 1 yes, 2 no. Filled in while encoding; any
      * thread writes the same value. */
@@ -53,19 +65,20 @@ static uint64_t mix(uint64_t a)
     return a ^ a >> 32;
 }
 
+/* Up to 8 bytes as a number. */
+static uint64_t word_of(const char *p, size_t n)
+{
+    uint64_t w = 0;
+    memcpy(&w, p, n < 8 ? n : 8);
+    return w;
+}
+
 static uint64_t hash_bytes(const sv_bpe *b, sv_str s, bool raw)
 {
-    uint64_t h = mix(b->seed ^ (s.n * 2 + raw)), w;
-    while (s.n > 8) {
-        memcpy(&w, s.p, 8);
-        h = (h ^ w) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 32;
-        s.p += 8;
-        s.n -= 8;
-    }
-    w = 0;
-    memcpy(&w, s.p, s.n);
-    return mix(h ^ w);
+    uint64_t h = b->seed ^ (s.n * 2 + raw);
+    for (; s.n > 8; s.p += 8, s.n -= 8)
+        h = mix(h ^ word_of(s.p, 8));
+    return mix(h ^ word_of(s.p, s.n) * 0x9e3779b97f4a7c15u);
 }
 
 static size_t table_size(size_t items)
@@ -100,6 +113,7 @@ void sv_bpe_drop(sv_bpe *b)
     sv_mem_free(b->slot);
     sv_mem_free(b->merge);
     sv_mem_free(b->pair);
+    sv_mem_free(b->byte_pair);
     sv_mem_free((void *)b->whole);
     sv_mem_free(b);
 }
@@ -126,23 +140,26 @@ static void reserve_id(sv_bpe *b, uint32_t id)
     b->n_token = (size_t)id + 1;
 }
 
-static void slot_insert(uint64_t *slot, size_t mask, uint64_t hash, uint32_t id)
+static void slot_insert(const sv_bpe *b, slot *table, size_t mask, uint64_t hash, uint32_t id)
 {
     size_t i = hash & mask;
-    while (slot[i] != 0)
+    while (table[i].id != 0)
         i = (i + 1) & mask;
-    slot[i] = (hash & ~(uint64_t)0xffffffffu) | ((uint64_t)id + 1);
+    table[i] = (slot){ word_of(b->blob + b->token[id].at, b->token[id].n), (uint32_t)(hash >> 32), id + 1 };
 }
 
 static bool find_hashed(const sv_bpe *b, sv_str s, bool raw, uint64_t hash, uint32_t *id)
 {
-    for (size_t i = hash & b->slot_mask; b->slot[i] != 0; i = (i + 1) & b->slot_mask) {
-        if ((b->slot[i] ^ hash) >> 32 != 0)
+    uint64_t head = word_of(s.p, s.n);
+    for (size_t i = hash & b->slot_mask; b->slot[i].id != 0; i = (i + 1) & b->slot_mask) {
+        const slot *at = &b->slot[i];
+        if (at->tag != (uint32_t)(hash >> 32) || at->head != head)
             continue;
-        uint32_t at = (uint32_t)b->slot[i] - 1;
-        const token *t = &b->token[at];
-        if (t->n == s.n && ((b->flags[at] & SV_TOKEN_RAW) != 0) == raw && memcmp(b->blob + t->at, s.p, s.n) == 0) {
-            *id = at;
+        const token *t = &b->token[at->id - 1];
+        if (t->n != s.n || ((b->flags[at->id - 1] & SV_TOKEN_RAW) != 0) != raw)
+            continue;
+        if (s.n <= 8 || memcmp(b->blob + t->at + 8, s.p + 8, s.n - 8) == 0) {
+            *id = at->id - 1;
             return true;
         }
     }
@@ -157,16 +174,16 @@ bool sv_bpe_find(const sv_bpe *b, sv_str bytes, bool raw, uint32_t *id)
 static void grow_slots(sv_bpe *b)
 {
     size_t size = 2 * (b->slot_mask + 1);
-    uint64_t *slot = sv_mem_new(size * sizeof *slot);
+    slot *table = sv_mem_new(size * sizeof *table);
     for (size_t i = 0; i <= b->slot_mask; i++) {
-        if (b->slot[i] == 0)
+        if (b->slot[i].id == 0)
             continue;
-        uint32_t id = (uint32_t)b->slot[i] - 1;
+        uint32_t id = b->slot[i].id - 1;
         sv_str s = { b->blob + b->token[id].at, b->token[id].n };
-        slot_insert(slot, size - 1, hash_bytes(b, s, (b->flags[id] & SV_TOKEN_RAW) != 0), id);
+        slot_insert(b, table, size - 1, hash_bytes(b, s, (b->flags[id] & SV_TOKEN_RAW) != 0), id);
     }
     sv_mem_free(b->slot);
-    b->slot = slot;
+    b->slot = table;
     b->slot_mask = size - 1;
 }
 
@@ -205,7 +222,7 @@ sv_err sv_bpe_put(sv_bpe *b, uint32_t id, sv_str bytes, uint32_t flags)
     if ((flags & SV_TOKEN_VOCAB) != 0) {
         if (3 * (b->n_slot_used + 1) > 2 * (b->slot_mask + 1))
             grow_slots(b);
-        slot_insert(b->slot, b->slot_mask, hash, id);
+        slot_insert(b, b->slot, b->slot_mask, hash, id);
         b->n_slot_used++;
     }
     return SV_OK;
@@ -313,6 +330,15 @@ void sv_bpe_seal(sv_bpe *b, bool ignore_merges)
             b->byte_id[c] = id;
     }
     b->whole = sv_mem_new((b->n_token + 1) * sizeof *b->whole);
+    b->byte_pair = sv_mem_new(65536 * sizeof *b->byte_pair);
+    memset(b->byte_pair, 0xff, 65536 * sizeof *b->byte_pair);
+    for (size_t i = 0; i < b->n_merge; i++) {
+        sv_str l = sv_bpe_piece(b, (uint32_t)(b->merge[i] >> 32)), r = sv_bpe_piece(b, (uint32_t)b->merge[i]);
+        if (l.n != 1 || r.n != 1)
+            continue;
+        const pair_slot *p = find_pair(b, (uint32_t)(b->merge[i] >> 32), (uint32_t)b->merge[i]);
+        b->byte_pair[(unsigned char)l.p[0] << 8 | (unsigned char)r.p[0]] = (pair_made){ p->rank, p->id };
+    }
 }
 
 uint32_t sv_bpe_count(const sv_bpe *b)
@@ -344,14 +370,19 @@ static void push_id(sv_ids *out, uint32_t id)
     SV_PUSH(out->id, out->n, out->cap, id);
 }
 
-/* Merges id[0..n) in place by looking at all pairs each time; returns the new n. */
-static size_t merge_short(const sv_bpe *b, uint32_t *id, size_t n)
+static pair_made pair_of_bytes(const sv_bpe *b, const char *p)
+{
+    return b->byte_pair[(unsigned char)p[0] << 8 | (unsigned char)p[1]];
+}
+
+/* Merges id[0..n), the ids of a piece's bytes, in place by looking at all pairs each time; returns the new n. */
+static size_t merge_short(const sv_bpe *b, const char *piece, uint32_t *id, size_t n)
 {
     uint32_t rank[SHORT_PIECE], made[SHORT_PIECE];
     for (size_t i = 0; i + 1 < n; i++) {
-        const pair_slot *p = find_pair(b, id[i], id[i + 1]);
-        rank[i] = p ? p->rank : NO_RANK;
-        made[i] = p ? p->id : 0;
+        pair_made p = pair_of_bytes(b, piece + i);
+        rank[i] = p.rank;
+        made[i] = p.id;
     }
     while (n > 1) {
         size_t best = 0;
@@ -414,17 +445,17 @@ static void rank_again(const sv_bpe *b, sv_bpe_work *w, uint32_t i, uint32_t n)
         heap_push(w, (uint64_t)p->rank << 32 | i);
 }
 
-/* Merges w->id[0..n) by a heap of (rank, place); an entry whose rank is no longer its place's rank is stale. */
-static void merge_long(const sv_bpe *b, sv_bpe_work *w, uint32_t n)
+/* Merges w->id[0..n), the ids of a piece's bytes, by a heap of (rank, place); an entry whose rank is no longer its
+ * place's rank is stale. */
+static void merge_long(const sv_bpe *b, const char *piece, sv_bpe_work *w, uint32_t n)
 {
     w->n_heap = 0;
     for (uint32_t i = 0; i < n; i++) {
         w->next[i] = i + 1;
         w->prev[i] = i - 1; /* wraps to 2^32 - 1 for the first */
-        const pair_slot *p = i + 1 < n ? find_pair(b, w->id[i], w->id[i + 1]) : NULL;
-        w->rank[i] = p ? p->rank : NO_RANK;
-        if (p) {
-            uint64_t entry = (uint64_t)p->rank << 32 | i;
+        w->rank[i] = i + 1 < n ? pair_of_bytes(b, piece + i).rank : NO_RANK;
+        if (w->rank[i] != NO_RANK) {
+            uint64_t entry = (uint64_t)w->rank[i] << 32 | i;
             SV_PUSH(w->heap, w->n_heap, w->cap_heap, entry);
         }
     }
@@ -475,13 +506,13 @@ static bool encode_merging(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids
         }
     }
     if (piece.n <= SHORT_PIECE) {
-        size_t n = merge_short(b, small, piece.n);
+        size_t n = merge_short(b, piece.p, small, piece.n);
         for (size_t i = 0; i < n; i++)
             push_id(out, small[i]);
         return true;
     }
     SV_ASSERT(piece.n < UINT32_MAX);
-    merge_long(b, w, (uint32_t)piece.n);
+    merge_long(b, piece.p, w, (uint32_t)piece.n);
     for (uint32_t i = 0; i < piece.n; i = w->next[i])
         push_id(out, w->id[i]);
     return true;

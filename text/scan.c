@@ -25,7 +25,7 @@ static const char *const regexes[SV_SCAN_COUNT] = {
     /* The file holds CR and LF themselves where the others hold escapes. */
     [SV_SCAN_DEEPSEEK] =
         "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-        "| ?[\\p{P}\\p{S}]+[\r\n]*" TAIL,
+        "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
     [SV_SCAN_DIGIT_EACH] = "\\p{N}",
     [SV_SCAN_DIGITS_ALL] = "\\p{N}+",
 };
@@ -225,21 +225,29 @@ static size_t next_deepseek(const char *p, size_t at, size_t n)
     return at;
 }
 
-static bool is_cjk(const char *p, size_t at, size_t *end)
+/* Whether the character at p[at], whose first byte is E3 to E9, is one of the class. */
+static bool is_cjk(const char *p, size_t at)
 {
     uint32_t used;
     uint32_t cp = sv_unicode_next(p + at, &used);
-    *end = at + used;
     return (cp >= 0x4e00 && cp <= 0x9fa5) || (cp >= 0x3040 && cp <= 0x30ff);
+}
+
+static bool may_be_cjk(char first)
+{
+    return (unsigned char)first >= 0xe3 && (unsigned char)first <= 0xe9;
 }
 
 static size_t next_cjk(const char *p, size_t at, size_t n)
 {
-    size_t end;
-    bool inside = is_cjk(p, at, &end);
-    do
-        at = end;
-    while (at < n && is_cjk(p, at, &end) == inside);
+    size_t start = at;
+    while (at < n && may_be_cjk(p[at]) && is_cjk(p, at))
+        at += 3;
+    if (at > start)
+        return at;
+    /* All other bytes, those inside of characters too, may be passed over one by one. */
+    while (at < n && !(may_be_cjk(p[at]) && is_cjk(p, at)))
+        at++;
     return at;
 }
 

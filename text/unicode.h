@@ -20,8 +20,17 @@ enum {
     SV_UNI_FIRST = 256    /* NFC may compose it, or parts of it, with a code point behind it */
 };
 
+/* The generated table: flags in blocks of 2^SHIFT code points, and each block's number. */
+enum { SV_UNI_SHIFT = 7 };
+extern const uint16_t sv_uni_index[], sv_uni_flags[];
+
 /* The flags of a code point; 0 above U+10FFFF. */
-uint32_t sv_unicode_flags(uint32_t cp);
+static inline uint32_t sv_unicode_flags(uint32_t cp)
+{
+    if (cp > 0x10ffff)
+        return 0;
+    return sv_uni_flags[(uint32_t)sv_uni_index[cp >> SV_UNI_SHIFT] << SV_UNI_SHIFT | (cp & ((1u << SV_UNI_SHIFT) - 1))];
+}
 
 /* Reads one code point of text that is known to be valid UTF-8. Sets *used to 1..4. */
 static inline uint32_t sv_unicode_next(const char *p, uint32_t *used)

@@ -1,0 +1,94 @@
+# Samsvar. Two commands on a fresh Debian 12: `make demo` runs the main job, `make test` passes the tests.
+# Each installs what it needs (as root or by sudo) and builds. B=DIR builds elsewhere; CC=clang and SAN=address,undefined work
+# for every target. `make help` lists the targets.
+include tools/flags.mk
+
+B      ?= build
+PREFIX ?= /usr/local
+CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
+OPT    ?= -O3
+
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
+ifeq ($(ARCH),aarch64)
+  ifneq ($(shell uname -m),aarch64)
+    export PKG_CONFIG_LIBDIR := /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig
+  endif
+endif
+PKGS       := jansson yaml-0.1 libpcre2-8 libutf8proc libcrypto
+PKG_CFLAGS  = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS    = $(shell pkg-config --libs $(PKGS))
+
+CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE $(OPT) -g -fPIC -pthread -MMD -MP -Iinclude -I. -I$(B)/gen $(BITS_FLAGS) \
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(DEFS)
+LINK       = $(CC) $(if $(SAN),-fsanitize=$(SAN)) -pthread -rdynamic
+LIBS       = $(PKG_LIBS) -lm -ldl
+
+FLOORS   := base num op format text chip run model infer train
+SRC      := $(foreach d,$(FLOORS),$(wildcard $(d)/*.c)) $(wildcard chips/cpu/*.c chips/ref/*.c chips/null/*.c chips/odd/*.c)
+ifeq ($(ARCH),aarch64)
+  SRC := $(filter-out %/isa_avx2.c %/isa_avx512.c %/isa_avx512emu.c,$(SRC))
+else
+  SRC := $(filter-out %/isa_neon.c,$(SRC))
+endif
+CLI_SRC  := $(wildcard cli/*.c)
+OBJ      := $(SRC:%.c=$(B)/%.o)
+CLI_OBJ  := $(CLI_SRC:%.c=$(B)/%.o)
+# Test builds can make files and allocations fail, and have the AVX-512 texts over emulated lanes.
+TEST_DEFS := -DSV_FAULTS -DSV_CPU_EMU512
+TEST_OBJ := $(patsubst %,$(B)/t/%.o,$(basename $(filter base/% train/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC)))) \
+            $(patsubst %,$(B)/%.o,$(basename $(filter-out base/% train/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC))))
+
+TEST_FOLDERS := unit op grad law golden e2e fault
+TEST_SRC := $(foreach d,$(TEST_FOLDERS),$(wildcard test/$(d)/*.c))
+TEST_BIN := $(TEST_SRC:%.c=$(B)/%)
+QUICK_BIN := $(filter $(B)/test/unit/% $(B)/test/op/conform_cpu,$(TEST_BIN))
+FUZZ_SRC := $(wildcard test/fuzz/*.c)
+
+# OpenCL is a plug-in: without its loader's headers everything else builds.
+HAVE_OPENCL := $(if $(filter aarch64,$(ARCH)),,$(wildcard /usr/include/CL/cl.h))
+OCL_SRC  := $(wildcard chips/opencl/*.c)
+OCL_TEXT := $(wildcard chips/opencl/kernels/*.cl) num/canon.inc num/halve.h
+PLUGINS  := $(if $(HAVE_OPENCL),$(B)/samsvar-chip-opencl.so)
+
+.PHONY: all
+all: $(B)/samsvar $(PLUGINS)
+
+isa_flags = $(if $(filter %/isa_avx2.o,$(1)),$(ISA_avx2))$(if $(filter %/isa_avx512.o,$(1)),$(ISA_avx512))$(if $(filter %/isa_avx512emu.o,$(1)),$(ISA_avx2))
+warnings  = $(if $(findstring chips/,$(1)),$(CHIP_WARN_FLAGS),$(WARN_FLAGS)) -Werror
+
+$(B)/%.o: %.c tools/flags.mk
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(call warnings,$<) $(PKG_CFLAGS) $(call isa_flags,$@) -c $< -o $@
+$(B)/t/%.o: %.c tools/flags.mk
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(TEST_DEFS) $(call warnings,$<) $(PKG_CFLAGS) $(call isa_flags,$@) -c $< -o $@
+$(B)/libsamsvar.a: $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/libsamsvar-test.a: $(TEST_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/samsvar: $(CLI_OBJ) $(B)/libsamsvar.a
+	$(LINK) $^ $(LIBS) -ledit -o $@
+
+$(B)/gen/opencl_kernels.inc: $(OCL_TEXT) tools/embed.sh
+	@mkdir -p $(@D)
+	sh tools/embed.sh $@ $(OCL_TEXT)
+$(B)/chips/opencl/program.o: $(B)/gen/opencl_kernels.inc
+$(B)/samsvar-chip-opencl.so: $(OCL_SRC:%.c=$(B)/%.o)
+	$(LINK) -shared $^ -lOpenCL -o $@
+
+$(B)/test/%: test/%.c $(B)/libsamsvar-test.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MF $@.d $(TEST_DEFS) -Wall -Wextra $(PKG_CFLAGS) $< $(B)/libsamsvar-test.a -rdynamic $(LIBS) -lcmocka -o $@
+$(B)/bench/%: bench/%.c $(B)/libsamsvar.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MF $@.d -Wall -Wextra $(PKG_CFLAGS) $< $(B)/libsamsvar.a -rdynamic $(LIBS) -o $@
+$(B)/fuzz/%: test/fuzz/%.c
+	@mkdir -p $(@D)
+	clang -std=gnu11 -D_GNU_SOURCE -O1 -g -Iinclude -I. $(BITS_FLAGS) -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all $(PKG_CFLAGS) $< $(foreach d,base format text,$(wildcard $(d)/*.c)) $(FUZZ_EXTRA_$*) $(LIBS) -o $@
+FUZZ_EXTRA_recipe = train/recipe.c train/recipe_yaml.c
+
+include $(wildcard tools/targets.mk)
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d) $(OCL_SRC:%.c=$(B)/%.d)

@@ -1,0 +1,58 @@
+# What people type. Everything else is in the Makefile.
+.PHONY: help deps deps-demo deps-check demo test quick check install bench clean fuzz arch long oracle
+
+help:
+	@echo "make demo      the main job: a real model answers, a small one trains, chips agree (about 5 minutes)"
+	@echo "make test      all tests; ends with 'N passed, N failed, N skipped'"
+	@echo "make check     layers, formats, clang, sanitizers, aarch64 under qemu, fuzzers"
+	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
+	@echo "make bench     speed beside the machine's measured peaks"
+	@echo "make install   PREFIX=/usr/local DESTDIR="
+	@echo "make deps      installs the Debian packages that the above need"
+
+deps:
+	@sh tools/deps.sh build
+deps-demo:
+	@sh tools/deps.sh build demo
+deps-check:
+	@sh tools/deps.sh build check
+
+# The packages come first, then make starts anew: pkg-config and the OpenCL headers are looked up when make starts.
+demo: deps-demo
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@B=$(B) sh tools/demo.sh
+test: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) run-tests
+quick: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) run-quick
+check: deps-check
+	@$(MAKE) --no-print-directory run-check
+
+.PHONY: run-tests run-quick run-check test-bins
+test-bins: all $(TEST_BIN)
+run-tests: test-bins
+	@SAMSVAR_BIN=$(B)/samsvar sh tools/run-tests.sh $(B) $(TEST_BIN)
+run-quick: $(QUICK_BIN)
+	@sh tools/run-tests.sh $(B) $(QUICK_BIN)
+run-check:
+	@sh tools/check.sh
+
+$(B)/%.run: $(B)/%
+	$<
+fuzz: $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)
+	@sh tools/fuzz.sh $(B) $(or $(SECONDS),30)
+arch:
+	@sh tools/arch.sh
+bench: all
+	@$(B)/samsvar bench
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/samsvar $(DESTDIR)$(PREFIX)/include/samsvar
+	install -m 755 $(B)/samsvar $(DESTDIR)$(PREFIX)/bin/samsvar
+	$(if $(PLUGINS),install -m 755 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/samsvar/)
+	install -m 644 include/samsvar/* $(DESTDIR)$(PREFIX)/include/samsvar/
+	install -m 644 $(B)/libsamsvar.a $(DESTDIR)$(PREFIX)/lib/
+	$(if $(wildcard docs/samsvar.1),install -D -m 644 docs/samsvar.1 $(DESTDIR)$(PREFIX)/share/man/man1/samsvar.1)
+
+clean:
+	rm -rf $(B)

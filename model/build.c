@@ -56,7 +56,7 @@ static void label(sv_build *b, uint32_t weight)
 sv_val sv_embed(sv_build *b, uint32_t weight)
 {
     label(b, weight);
-    sv_val y = sv_tape_emit1(b->t, SV_OP_embed, NULL, (sv_val[]){ sv_w(b, weight, 0), b->tok }, 2);
+    sv_val y = sv_tape_emit1(b->t, SV_OP_embed, NULL, (sv_val[]){ b->tok, sv_w(b, weight, 0) }, 2);
     b->t->label = NULL;
     return y;
 }

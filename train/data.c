@@ -392,6 +392,20 @@ void sv_data_close(sv_data *d)
     sv_mem_free(d);
 }
 
+sv_err sv_data_hash(const sv_recipe *r, uint8_t out[32])
+{
+    const char *task = sv_recipe_text(r, SV_KEY_TASK);
+    sv_file_map map;
+    if (task[0] != '\0') {
+        sv_sha_of(task, strlen(task), out);
+        return SV_OK;
+    }
+    SV_TRY(sv_file_map_open(sv_recipe_text(r, SV_KEY_DATA_PATH), &map));
+    sv_sha_of(map.p, map.n, out);
+    sv_file_map_close(&map);
+    return SV_OK;
+}
+
 const sv_data_stats *sv_data_stats_of(const sv_data *d) { return &d->stats; }
 void sv_data_recycle(sv_data *d) { sv_arena_reset(d->row_arena); }
 

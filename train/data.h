@@ -27,6 +27,8 @@ typedef struct sv_data_stats {
  * ids. n_ctx: longest row that the model takes. SV_E_ARG: the recipe does not fit the data; SV_E_FORMAT: the data is off. */
 sv_err sv_data_open(const sv_recipe *r, const sv_model *m, uint32_t n_ctx, sv_data **out);
 void sv_data_close(sv_data *d); /* NULL is fine */
+/* SHA-256 of what the recipe names, without reading it in: the file's bytes, or the task's name. */
+sv_err sv_data_hash(const sv_recipe *r, uint8_t out[32]);
 const sv_data_stats *sv_data_stats_of(const sv_data *d);
 
 /* Row b (of n_batch) of a step counted from 0. cursor: how many positions were passed before the step. Valid until

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opening a run: its folder, the checkpoint to go on from, the model in F32.
+ */
+#include <string.h>
+
+#include "base/json.h"
+#include "train/init.h"
+#include "train/trainer_impl.h"
+
+static int add_text(const char *text, size_t n, void *out)
+{
+    sv_bytes_add(out, text, n);
+    return 0;
+}
+
+/* tokenizer_config.json with the template inside, wherever the source had it. */
+static void tokenizer_config_of(const sv_model *m, sv_bytes *out)
+{
+    json_t *o = m->hf_tokenizer_config ? json_copy(m->hf_tokenizer_config) : json_object();
+    if (m->chat_template != NULL) {
+        sv_str source = sv_template_source(m->chat_template);
+        json_object_set_new(o, "chat_template", json_stringn(source.p, source.n));
+    }
+    json_dump_callback(o, add_text, out, JSON_INDENT(1));
+    json_decref(o);
+}
+
+/* What sv_model_new cannot know from the files it is given. */
+static void copy_manners(const sv_model *from, sv_model *to)
+{
+    memcpy(to->config.eos, from->config.eos, sizeof to->config.eos);
+    to->config.n_eos = from->config.n_eos;
+    to->config.bos = from->config.bos;
+    to->config.pad = from->config.pad;
+    to->add_bos = from->add_bos;
+    to->defaults = from->defaults;
+    to->bos_token = from->bos_token ? sv_arena_text(to->arena, from->bos_token) : NULL;
+    to->eos_token = from->eos_token ? sv_arena_text(to->arena, from->eos_token) : NULL;
+    if (from->hf_generation != NULL && to->hf_generation == NULL)
+        to->hf_generation = json_deep_copy(from->hf_generation);
+}
+
+static sv_err widen_weights(const sv_model *from, sv_model *to)
+{
+    for (uint32_t id = 0; id < sv_weight_ids(&to->config); id++) {
+        const sv_tensor *shape = &from->shape[id];
+        if (from->data[id] == NULL)
+            continue;
+        uint64_t n_col = shape->dim[shape->n_dim - 1], n_row = n_col ? sv_tensor_items(shape) / n_col : 0;
+        uint64_t row_bytes = sv_dtype_row_bytes(shape->dtype, n_col);
+        for (uint64_t r = 0; r < n_row; r++)
+            if (!sv_dtype_dequant_row(shape->dtype, (const uint8_t *)from->data[id] + r * row_bytes, n_col,
+                                      sv_model_weight(to, id) + r * n_col))
+                return sv_fail(SV_E_DTYPE, "%s: a weight of type %s cannot be trained", from->path, sv_dtype_name(shape->dtype));
+    }
+    return SV_OK;
+}
+
+static sv_err copy_model(const sv_model *from, sv_model **out)
+{
+    sv_bytes tokenizer_config = { 0 };
+    sv_str tokenizer = from->tokenizer ? sv_tokenizer_json(from->tokenizer) : (sv_str){ 0 };
+    json_t *config = json_copy(from->hf_config);
+    json_object_set_new(config, json_object_get(config, "dtype") ? "dtype" : "torch_dtype", json_string("float32"));
+    tokenizer_config_of(from, &tokenizer_config);
+    sv_err err = sv_model_new(config, tokenizer, (sv_str){ tokenizer_config.p, tokenizer_config.n }, out);
+    sv_bytes_done(&tokenizer_config);
+    json_decref(config);
+    SV_TRY(err);
+    copy_manners(from, *out);
+    return widen_weights(from, *out);
+}
+
+static sv_err open_model(const char *path, bool need_tokenizer, sv_model **out)
+{
+    sv_model_opts opts = { .dequant = true, .no_tokenizer = !need_tokenizer };
+    sv_model *from;
+    SV_TRY(sv_model_open(path, &opts, &from));
+    sv_err err = copy_model(from, out);
+    sv_model_close(from);
+    return err;
+}
+
+static sv_err read_optional(const char *dir, const char *name, size_t max, sv_arena *a, sv_str *out)
+{
+    const char *path = sv_path_join(a, dir, name);
+    *out = (sv_str){ 0 };
+    return sv_file_exists(path) ? sv_file_read(path, max, a, out) : SV_OK;
+}
+
+/* Tokenizer of a new model: the task's own, or a folder's. */
+static sv_err new_tokenizer(sv_train *t, sv_str *json, sv_str *config)
+{
+    const char *dir = sv_recipe_text(t->recipe, SV_KEY_MODEL_TOKENIZER);
+    const sv_task *task = sv_task_find(sv_recipe_text(t->recipe, SV_KEY_TASK));
+    *json = *config = (sv_str){ 0 };
+    if (dir[0] != '\0') {
+        SV_TRY(read_optional(dir, "tokenizer_config.json", 64u << 20, t->arena, config));
+        return sv_file_read(sv_path_join(t->arena, dir, "tokenizer.json"), 128u << 20, t->arena, json);
+    }
+    if (task != NULL) {
+        *json = sv_str_of(task->tokenizer_json);
+        *config = sv_str_of(task->tokenizer_config);
+        return SV_OK;
+    }
+    if (sv_recipe_is(t->recipe, SV_KEY_DATA_KIND, "ids"))
+        return SV_OK;
+    return sv_fail(SV_E_ARG, "%s: a new model needs a tokenizer; give model.tokenizer: FOLDER (with tokenizer.json)",
+                   sv_recipe_name(t->recipe));
+}
+
+static sv_err new_model(sv_train *t)
+{
+    sv_str tokenizer, config;
+    json_t *hf = json_copy((json_t *)(uintptr_t)sv_recipe_model(t->recipe));
+    sv_err err = new_tokenizer(t, &tokenizer, &config);
+    if (json_object_get(hf, "torch_dtype") == NULL)
+        json_object_set_new(hf, "torch_dtype", json_string("float32"));
+    if (err == SV_OK)
+        err = sv_model_new(hf, tokenizer, config, &t->model);
+    json_decref(hf);
+    SV_TRY(err);
+    sv_init_weights(t->model, sv_recipe_u64(t->recipe, SV_KEY_SEED));
+    return SV_OK;
+}
+
+sv_err sv_train_load_model(sv_train *t, const char *ckpt_dir)
+{
+    bool need_tokenizer = !sv_recipe_is(t->recipe, SV_KEY_DATA_KIND, "ids");
+    if (ckpt_dir != NULL)
+        return open_model(ckpt_dir, need_tokenizer, &t->model);
+    if (sv_recipe_model(t->recipe) != NULL)
+        return new_model(t);
+    return open_model(sv_recipe_text(t->recipe, SV_KEY_MODEL_FROM), need_tokenizer, &t->model);
+}
+
+static sv_err load_moments(sv_train *t, const char *dir)
+{
+    const sv_config *c = &t->model->config;
+    sv_store *s = sv_runner_store(t->runner);
+    SV_TRY(sv_ckpt_load_state(dir, c, t->moment[0], t->moment[1]));
+    for (uint32_t id = 0; id < sv_weight_ids(c); id++) {
+        if (t->moment[0][id] == NULL)
+            continue;
+        SV_TRY(sv_store_update(s, SV_KIND_ADAM_M, id, t->moment[0][id]));
+        SV_TRY(sv_store_update(s, SV_KIND_ADAM_V, id, t->moment[1][id]));
+    }
+    sv_optim_set_powers(t->optim, t->mark.power1, t->mark.power2, t->mark.n_update);
+    return SV_OK;
+}
+
+/* Host memory for moments, which only saving and loading touch. */
+static sv_err make_moments(sv_train *t)
+{
+    const sv_config *c = &t->model->config;
+    for (int k = 0; k < 2; k++) {
+        t->moment[k] = SV_NEW_N(t->arena, float *, sv_weight_ids(c));
+        for (uint32_t id = 0; id < sv_weight_ids(c); id++) {
+            sv_tensor shape = sv_weight_shape(c, id);
+            if (!sv_weight_exists(c, id) || sv_weight_is_alias(c, id))
+                continue;
+            void *p;
+            SV_TRY(sv_mem_large(4 * sv_tensor_items(&shape), "the optimizer's moments on the host", &p));
+            t->moment[k][id] = p;
+        }
+    }
+    return SV_OK;
+}
+
+static sv_err open_engines(sv_train *t)
+{
+    sv_runner_opts opts = { .chip = sv_recipe_text(t->recipe, SV_KEY_CHIP), .train = true };
+    opts.machine.n_thread = (uint32_t)sv_recipe_u64(t->recipe, SV_KEY_THREADS);
+    SV_TRY(sv_runner_open(t->model, &opts, &t->runner));
+    SV_TRY(sv_loss_open(t->runner, &t->loss));
+    return sv_optim_open(t->runner, t->recipe, &t->optim);
+}
+
+static sv_err lock_run(sv_train *t)
+{
+    SV_TRY(sv_file_mkdir(t->run_dir));
+    sv_err err = sv_file_lock(sv_path_join(t->arena, t->run_dir, "run.lock"), &t->lock_fd);
+    return err == SV_OK ? SV_OK : sv_fail_in(err, "another run may be training here: ");
+}
+
+sv_err sv_train_open_run(sv_train *t)
+{
+    char *dir = NULL, *why;
+    uint32_t n_bad;
+    const char *run_dir = sv_recipe_text(t->recipe, SV_KEY_RUN_DIR);
+    SV_TRY(sv_data_hash(t->recipe, t->data_hash));
+    if (run_dir[0] != '\0') {
+        t->run_dir = run_dir;
+        SV_TRY(lock_run(t));
+        SV_TRY(sv_ckpt_find(run_dir, t->recipe, t->data_hash, t->arena, &dir, &t->mark, &n_bad, &why));
+        t->skipped = why;
+    }
+    SV_TRY(sv_train_load_model(t, dir));
+    SV_TRY(sv_data_open(t->recipe, t->model, t->model->config.n_ctx, &t->data));
+    SV_TRY(open_engines(t));
+    SV_TRY(make_moments(t));
+    if (dir != NULL)
+        SV_TRY(load_moments(t, dir));
+    t->resumed_from = t->saved_step = t->mark.step;
+    return t->run_dir ? sv_train_open_logs(t) : SV_OK;
+}

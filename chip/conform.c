@@ -42,7 +42,7 @@ void sv_suite_say(sv_suite *s, const char *fmt, ...)
 static void count_failure(sv_suite *s, const char *line)
 {
     if (s->result->n_fail++ == 0)
-        snprintf(s->result->first_failure, sizeof s->result->first_failure, "%s", line);
+        snprintf(s->result->first_failure, sizeof s->result->first_failure, "%.511s", line);
     if (s->opts->report != NULL)
         s->opts->report(s->opts->ctx, line);
 }

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "num/bits.h"
 #include "num/dtype.h"
 #include "num/philox.h"
 #include "op/spec.h"
@@ -88,14 +89,26 @@ static void fill_floats(sv_tensor *t, uint32_t key)
 
 static uint64_t hash(const operand *o)
 {
-    uint64_t h = 0xcbf29ce484222325ull;
+    uint64_t h = SV_FNV_START;
     for (uint64_t i = 0; i < o->bytes; i++)
-        h = (h ^ o->all[GUARD + i]) * 0x100000001b3ull;
+        h = sv_fnv_word(h, o->all[GUARD + i]);
     return h;
 }
 
-/* Runs a case by the reference; gives its nanoseconds. */
-static int64_t run_case(sv_op op, sv_case *c, uint32_t variant)
+/* Goes on with h over the words of an output, NaN canonical. */
+static uint64_t hash_output(uint64_t h, const sv_tensor *t, const operand *o)
+{
+    const uint8_t *p = o->all + GUARD;
+    uint32_t width = t->dtype == SV_DT_BF16 || t->dtype == SV_DT_F16 ? 2 : 4;
+    for (uint64_t i = 0; i + width <= o->bytes; i += width)
+        h = sv_fnv_word(h, width == 2              ? sv_load_u16(p + i)
+                           : t->dtype == SV_DT_F32 ? sv_bits_canonical(sv_load_u32(p + i))
+                                                   : sv_load_u32(p + i));
+    return h;
+}
+
+/* Runs a case by the reference; gives its nanoseconds, and its outputs go on with *bits. */
+static int64_t run_case(sv_op op, sv_case *c, uint32_t variant, uint64_t *bits)
 {
     const sv_opspec *s = sv_opspecs[op];
     operand in[MAX_OPERAND], out[MAX_OPERAND];
@@ -134,16 +147,32 @@ static int64_t run_case(sv_op op, sv_case *c, uint32_t variant)
             if (sv_load_u32(out[i].all + GUARD + k) == 0xffffffffu)
                 fail_msg("%s (%s): output %u item %llu was not written", s->name, c->what, i,
                          (unsigned long long)(k / 4));
+        *bits = hash_output(*bits, &c->out[i], &out[i]);
         sv_mem_free(out[i].all);
     }
     return ns;
 }
 
-static void test_references_write_all_outputs_and_nothing_else(void **state)
+/* The golden hash of an op; 0: none. */
+static uint64_t golden(const char *name)
+{
+    FILE *in = fopen("test/golden/ops.txt", "r");
+    char line[128], word[64];
+    unsigned long long h = 0, found = 0;
+    assert_non_null(in);
+    while (fgets(line, sizeof line, in) != NULL)
+        if (line[0] != '#' && sscanf(line, "%63s %llx", word, &h) == 2 && strcmp(word, name) == 0)
+            found = h;
+    fclose(in);
+    return found;
+}
+
+static void test_references_write_all_outputs_and_nothing_else_with_the_golden_bits(void **state)
 {
     (void)state;
-    uint32_t total = 0;
+    uint32_t total = 0, wrong = 0;
     for (uint32_t op = 0; op < SV_OP_COUNT; op++) {
+        uint64_t bits = SV_FNV_START;
         int64_t sum = 0, most = 0;
         char slowest[64] = "";
         uint32_t n = 0;
@@ -153,7 +182,7 @@ static void test_references_write_all_outputs_and_nothing_else(void **state)
             if (sv_opspecs[op]->cases(n, &c) == 0)
                 break;
             assert_true(c.what[0] != 0);
-            int64_t ns = run_case((sv_op)op, &c, n % 4);
+            int64_t ns = run_case((sv_op)op, &c, n % 4, &bits);
             sum += ns;
             if (ns > most) {
                 most = ns;
@@ -164,7 +193,12 @@ static void test_references_write_all_outputs_and_nothing_else(void **state)
         total += n;
         print_message("%-13s %4u cases, %6.1f ms, slowest %5.1f ms: %s\n", sv_opspecs[op]->name, n, (double)sum / 1e6,
                       (double)most / 1e6, slowest);
+        if (bits != golden(sv_opspecs[op]->name)) {
+            print_message("BITS %s %016llx\n", sv_opspecs[op]->name, (unsigned long long)bits);
+            wrong++;
+        }
     }
+    assert_int_equal(wrong, 0);
     print_message("%u cases\n", total);
 }
 
@@ -172,7 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_says_what_ops_def_says),
-        cmocka_unit_test(test_references_write_all_outputs_and_nothing_else),
+        cmocka_unit_test(test_references_write_all_outputs_and_nothing_else_with_the_golden_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "../op_run.h"
+#include "test/op_run.h"
 
 /* Two layers of nothing but what Qwen-like models have, as small as can be. */
 enum { V = 11, D = 8, H = 4, G = 2, K = 4, F = 12, T = 9, W = 7, LAYERS = 2, POSITIONS = 8, LEAVES = 3 };

@@ -4,7 +4,7 @@
  */
 #include <math.h>
 
-#include "../op_run.h"
+#include "test/op_run.h"
 
 #define MAX_IN 3
 #define T 7u /* rows */

@@ -3,7 +3,7 @@
  */
 #include <math.h>
 
-#include "../op_run.h"
+#include "test/op_run.h"
 #include "num/canon.h"
 #include "num/sum.h"
 

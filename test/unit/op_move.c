@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Claims about ops that move bytes: packing comes back bit for bit, tables give their rows, scattered rows land.
  */
-#include "../op_run.h"
+#include "test/op_run.h"
 #include "num/dtype.h"
 #include "num/image.h"
 

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "../op_run.h"
+#include "test/op_run.h"
 #include "num/image.h"
 
 static sv_tensor make(sv_dtype dtype, uint32_t n_dim, uint32_t d0, uint32_t d1)

@@ -109,6 +109,7 @@ static sv_err run_copied(sv_plan *p, const sv_plan_call *c)
     sv_machine *m = machine_of(p);
     const sv_chip *chip = m->dev.chip;
     const sv_opspec *spec = sv_opspecs[c->call.op];
+    const uint32_t inout = sv_op_inout(c->call.op, c->call.attr);
     sv_tensor in[8], out[8];
     uint64_t off = 0, bytes[16];
     SV_ASSERT(c->call.n_in <= 8 && c->call.n_out <= 8);
@@ -121,7 +122,7 @@ static sv_err run_copied(sv_plan *p, const sv_plan_call *c)
         sv_span from = t->at;
         t->at = (sv_span){ p->staging, off };
         off += staged(bytes[i]);
-        if (bytes[i] > 0 && (is_in || (spec->inout >> j & 1)))
+        if (bytes[i] > 0 && (is_in || (inout >> j & 1)))
             SV_TRY(chip->get(m->dev.queue, sv_tensor_host(t), from, bytes[i]));
     }
     SV_TRY(chip->wait(m->dev.queue));

@@ -104,9 +104,12 @@ sv_err sv_tpl_item(sv_tpl_env *e, const sv_tpl_value *obj, const sv_tpl_value *k
             return SV_OK;
         }
     }
-    bool hashable = key->tag != SV_TPL_DICT && (key->tag != SV_TPL_LIST || key->u.list->kind != SV_TPL_KIND_LIST);
-    if (obj->tag == SV_TPL_DICT && hashable)
-        SV_TRY(sv_tpl_dict_find(e, obj->u.dict, key, &found));
+    if (obj->tag == SV_TPL_DICT) {
+        bool hashable;
+        SV_TRY(sv_tpl_hashable(e, key, &hashable));
+        if (hashable)
+            SV_TRY(sv_tpl_dict_find(e, obj->u.dict, key, &found));
+    }
     if (found) {
         *out = *found;
         return SV_OK;
@@ -321,6 +324,8 @@ static bool is_sequence(const sv_tpl_value *v)
 static sv_err math(sv_tpl_env *e, sv_tpl_op op, const sv_tpl_value *a, const sv_tpl_value *b, sv_tpl_value *out)
 {
     bool trusted = a->trusted && b->trusted;
+    if (op == SV_TPL_OP_MOD && a->tag == SV_TPL_STRING)
+        return sv_tpl_unbuilt(e, "formatting with %% is not built");
     if (a->tag == SV_TPL_UNDEFINED || b->tag == SV_TPL_UNDEFINED)
         return sv_tpl_undefined_fault(e, a->tag == SV_TPL_UNDEFINED ? a : b);
     if (sv_tpl_is_number(a) && sv_tpl_is_number(b)) {
@@ -345,8 +350,6 @@ static sv_err math(sv_tpl_env *e, sv_tpl_op op, const sv_tpl_value *a, const sv_
             (times->tag == SV_TPL_INT || times->tag == SV_TPL_BOOL))
             return repeat(e, what, whole(times), out);
     }
-    if (op == SV_TPL_OP_MOD && a->tag == SV_TPL_STRING)
-        return sv_tpl_unbuilt(e, "formatting with %% is not built");
     return sv_tpl_fault(e, "unsupported operand type(s) for %s: '%s' and '%s'", op_text[op], sv_tpl_type(a),
                         sv_tpl_type(b));
 }

@@ -184,8 +184,8 @@ struct sv_template {
 /* Names that are interned first, in this order. */
 #define SV_TPL_NAMES(X) \
     X(loop) \
-    X(messages) X(tools) X(documents) X(add_generation_prompt) X(bos_token) X(eos_token) X(range) X(namespace) \
-        X(raise_exception)
+    X(messages) \
+    X(tools) X(documents) X(add_generation_prompt) X(bos_token) X(eos_token) X(range) X(namespace) X(raise_exception)
 typedef enum sv_tpl_name {
 #define SV_TPL_NAME_ENUM(name) SV_TPL_NAME_##name,
     SV_TPL_NAMES(SV_TPL_NAME_ENUM)
@@ -328,6 +328,8 @@ sv_err sv_tpl_dict_make(sv_tpl_env *e, sv_tpl_value *out);
 sv_err sv_tpl_dict_set(sv_tpl_env *e, sv_tpl_dict *d, const sv_tpl_value *key, sv_tpl_value v);
 sv_err sv_tpl_dict_find(sv_tpl_env *e, const sv_tpl_dict *d, const sv_tpl_value *key, sv_tpl_value **out); /* or NULL */
 sv_err sv_tpl_dict_at(sv_tpl_env *e, const sv_tpl_dict *d, sv_str key, sv_tpl_value **out);                /* or NULL */
+/* As Python says: no list, dict or view, and no tuple that holds one. */
+sv_err sv_tpl_hashable(sv_tpl_env *e, const sv_tpl_value *v, bool *out);
 bool sv_tpl_is_true(const sv_tpl_value *v);
 bool sv_tpl_is_number(const sv_tpl_value *v);   /* bool, int, float */
 const char *sv_tpl_type(const sv_tpl_value *v); /* as Python names it */

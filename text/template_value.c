@@ -148,10 +148,28 @@ static sv_err dict_add(sv_tpl_env *e, sv_tpl_dict *d, const sv_tpl_value *key, s
     return SV_OK;
 }
 
+static sv_err hashable_in(sv_tpl_env *e, const sv_tpl_value *v, uint32_t depth, bool *out)
+{
+    const sv_tpl_list *l = v->tag == SV_TPL_LIST ? v->u.list : NULL;
+    *out = v->tag != SV_TPL_DICT && !(l && (l->kind == SV_TPL_KIND_LIST || l->kind == SV_TPL_KIND_VIEW));
+    if (depth > SV_TPL_MAX_NEST)
+        return sv_tpl_over(e, "values are nested more than %u deep", SV_TPL_MAX_NEST);
+    SV_TRY(sv_tpl_work(e, 8));
+    for (uint32_t i = 0; *out && l && l->kind == SV_TPL_KIND_TUPLE && i < l->n; i++)
+        SV_TRY(hashable_in(e, &l->item[i], depth + 1, out));
+    return SV_OK;
+}
+
+sv_err sv_tpl_hashable(sv_tpl_env *e, const sv_tpl_value *v, bool *out)
+{
+    return hashable_in(e, v, 0, out);
+}
+
 sv_err sv_tpl_dict_find(sv_tpl_env *e, const sv_tpl_dict *d, const sv_tpl_value *key, sv_tpl_value **out)
 {
     *out = NULL;
-    bool hashable = key->tag != SV_TPL_DICT && (key->tag != SV_TPL_LIST || key->u.list->kind != SV_TPL_KIND_LIST);
+    bool hashable;
+    SV_TRY(sv_tpl_hashable(e, key, &hashable));
     if (!hashable)
         return sv_tpl_fault(e, "unhashable type: '%s'", sv_tpl_type(key));
     SV_TRY(sv_tpl_work(e, (size_t)d->n * 8));

@@ -91,7 +91,9 @@ def main():
                                                       "top_k": 20, "top_p": 0.95, "do_sample": True})
         write_json(folder, "tokenizer_config.json", {
             "add_bos_token": family == "llama", "bos_token": SPECIAL[0] if family == "llama" else None,
-            "eos_token": SPECIAL[2], "pad_token": {"content": SPECIAL[0], "special": True},
+            "eos_token": SPECIAL[2],
+            "pad_token": {"__type": "AddedToken", "content": SPECIAL[0], "lstrip": False, "normalized": False,
+                          "rstrip": False, "single_word": False, "special": True},
             "chat_template": TEMPLATE, "tokenizer_class": "PreTrainedTokenizerFast"})
         with open(os.path.join(folder, "tokenizer.json"), "w", encoding="utf-8") as f:
             json.dump(json.loads(tokenizer.to_str()), f, ensure_ascii=False, separators=(",", ":"))

@@ -274,8 +274,8 @@ static void bench_rows(bench *b, uint32_t T, uint32_t D)
     static const struct {
         sv_op op;
         uint32_t n_in;
-    } elem[] = { { SV_OP_add, 2 }, { SV_OP_mul, 2 }, { SV_OP_swiglu, 2 }, { SV_OP_swiglu_grad, 3 }, { SV_OP_softmax, 1 }, { SV_OP_sumsq, 1 },
-                 { SV_OP_argmax, 1 }, { SV_OP_quant, 1 } };
+    } elem[] = { { SV_OP_add, 2 },     { SV_OP_mul, 2 },   { SV_OP_swiglu, 2 }, { SV_OP_swiglu_grad, 3 },
+                 { SV_OP_softmax, 1 }, { SV_OP_sumsq, 1 }, { SV_OP_argmax, 1 }, { SV_OP_quant, 1 } };
     char what[96];
     text(what, sizeof what, "%ux%u", T, D);
     for (uint32_t i = 0; i < sizeof elem / sizeof *elem; i++) {

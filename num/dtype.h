@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Item types: sizes, names, exact widening, single rounding, block quantisation. Header only, so that plug-ins link to
- * nothing of ours. Formulas of block types: serving formats of GGUF (ggml docs/gguf.md), docs/arithmetic.md A-6x.
+ * nothing of ours. Formulas of block types: serving formats of GGUF (ggml docs/gguf.md), docs/arithmetic.md A-30.
  * Threads: values.
  * Blocks are read and written byte by byte, little-endian, at any address. Compile with -ffp-contract=off: f(d n) + m
  * is two roundings. A NaN that passes through is made quiet, its sign and top payload bits stay (as F16C does).

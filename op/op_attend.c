@@ -7,7 +7,7 @@
  *          -> o [T,HK], stat [T,H,2] = (m, l); query head h reads key head h / (H/G); T may be 0. Keys and values are
  *          read from the pages alone (kv_put has run); k and v are there for the gradient
  * dtype    f32; q has been multiplied by 1/sqrt(K) (rope's scale)
- * arith    A-23: blocks b of 256 keys at absolute positions 256 b ... Per block, with the keys that are there:
+ * arith    A-23: blocks b of 256 keys at absolute positions 256 b ... Per block, with the keys that are there (A-3):
  *          s_j = DOT over d of (q, k_j); m_b = MAX(s); e_j = exp(s_j - m_b); l_b = SUM(e) by index in the block;
  *          O_b[d] = fma chain from +0 over j ascending of (e_j, v_j[d]).
  *          Left to right: (m, l, O) = (m_0, l_0, O_0); then m' = m_b > m ? m_b : m; f = exp(m - m'); g = exp(m_b - m');

@@ -487,9 +487,9 @@ typedef struct binary {
     uint8_t op;
 } binary;
 
-/* kid (op kid)*, where `read` reads a kid. */
+/* kid (op kid)*, where `read_kid` reads one. */
 static sv_err left_chain(sv_tpl_parser *p, sv_tpl_node_kind kind, const binary *ops, size_t n_op,
-                         sv_err (*read)(sv_tpl_parser *, sv_tpl_node **), sv_tpl_node **out)
+                         sv_err (*read_kid)(sv_tpl_parser *, sv_tpl_node **), sv_tpl_node **out)
 {
     const sv_tpl_token *at = sv_tpl_peek(p, 0);
     sv_tpl_kids kids = { 0 };
@@ -497,7 +497,7 @@ static sv_err left_chain(sv_tpl_parser *p, sv_tpl_node_kind kind, const binary *
     sv_err err;
     for (;;) {
         sv_tpl_node *n;
-        if ((err = read(p, &n)) != SV_OK)
+        if ((err = read_kid(p, &n)) != SV_OK)
             break;
         sv_tpl_kids_add(p, &kids, n);
         size_t i = 0;
@@ -596,13 +596,13 @@ static sv_err negated(sv_tpl_parser *p, sv_tpl_node **out)
 
 /* kid (word kid)* */
 static sv_err word_chain(sv_tpl_parser *p, sv_tpl_node_kind kind, const char *word,
-                         sv_err (*read)(sv_tpl_parser *, sv_tpl_node **), sv_tpl_node **out)
+                         sv_err (*read_kid)(sv_tpl_parser *, sv_tpl_node **), sv_tpl_node **out)
 {
     const sv_tpl_token *at = sv_tpl_peek(p, 0);
     sv_tpl_kids kids = { 0 };
     do {
         sv_tpl_node *n;
-        SV_TRY(read(p, &n));
+        SV_TRY(read_kid(p, &n));
         sv_tpl_kids_add(p, &kids, n);
     } while (sv_tpl_skip_name(p, word));
     return chain(p, kind, at, &kids, NULL, out);

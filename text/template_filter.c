@@ -242,10 +242,8 @@ static sv_err by_path(sv_tpl_env *e, const sv_tpl_value *item, const sv_tpl_valu
                       sv_tpl_value *out)
 {
     *out = *item;
-    if (path->tag == SV_TPL_INT)
-        return sv_tpl_item(e, item, path, out);
     if (path->tag != SV_TPL_STRING)
-        return sv_tpl_fault(e, "an attribute is named by a str or an int, not '%s'", sv_tpl_type(path));
+        return sv_tpl_item(e, item, path, out);
     for (size_t from = 0; from <= path->n;) {
         sv_str t = { sv_tpl_str(path).p + from, path->n - from };
         const char *dot = memchr(t.p, '.', t.n);

@@ -112,6 +112,18 @@ static sv_err hex_escape(lexer *l, sv_str s, size_t *i, int digits, uint32_t *cp
     return SV_OK;
 }
 
+/* The hexadecimal name of a character outside of ASCII, at most 9 bytes. */
+static size_t other_character(sv_str s, size_t *i, char *out)
+{
+    char name[16];
+    size_t used;
+    uint32_t cp = sv_utf8_next(s.p + *i, s.n - *i, &used);
+    int n = snprintf(name, sizeof name, cp < 0x100 ? "x%02x" : cp < 0x10000 ? "u%04x" : "U%08x", cp);
+    memcpy(out, name, (size_t)n);
+    *i += used;
+    return (size_t)n;
+}
+
 /* One escape at s[*i], behind the backslash; unknown ones keep it, as in Python. */
 static sv_err escape(lexer *l, sv_str s, size_t *i, char *out, size_t *n_out)
 {
@@ -136,6 +148,9 @@ static sv_err escape(lexer *l, sv_str s, size_t *i, char *out, size_t *n_out)
     } else {
         out[(*n_out)++] = '\\';
         (*i)--; /* the character itself is copied by the caller */
+        if ((unsigned char)c >=
+            0x80) /* Jinja writes \xe9 for it before it looks for escapes, so these letters appear */
+            *n_out += other_character(s, i, out + *n_out);
         return SV_OK;
     }
     *n_out += sv_utf8_put(cp, out + *n_out);
@@ -154,7 +169,7 @@ static sv_err string_token(lexer *l)
     t->col--; /* the quote */
     sv_str s = t->text;
     if (memchr(s.p, '\\', s.n)) {
-        char *p = sv_arena_new(l->arena, s.n + 1); /* an escape is never longer than what it stands for */
+        char *p = sv_arena_new(l->arena, 2 * s.n + 1); /* 5 bytes become 10 at worst (other_character) */
         size_t n = 0;
         for (size_t i = 0; i < s.n;) {
             if (s.p[i] != '\\') {

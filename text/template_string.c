@@ -202,9 +202,9 @@ size_t sv_tpl_count(const sv_tpl_value *s)
 size_t sv_tpl_offset(const sv_tpl_value *s, size_t character)
 {
     sv_str t = sv_tpl_str(s);
-    size_t i = 0;
+    size_t i = 0, seen = 0;
     for (; i < t.n; i++)
-        if (((unsigned char)t.p[i] & 0xc0) != 0x80 && character-- == 0)
+        if (((unsigned char)t.p[i] & 0xc0) != 0x80 && seen++ == character)
             break;
     return i;
 }

@@ -7,15 +7,12 @@
 
 #include "base/sha.h"
 #include "base/thread.h"
-#include "model/load_impl.h"
+#include "model/save_impl.h"
 
 #define MAX_HASHER 16u
 
 typedef struct entry {
-    const char *name;
-    sv_dtype dtype;
-    const sv_tensor *shape;
-    const sv_stored *stored;
+    const sv_named_tensor *t;
     uint8_t sum[32];
 } entry;
 
@@ -31,13 +28,13 @@ static void hash_some(void *arg)
         size_t i = __atomic_fetch_add(&h->next, 1, __ATOMIC_RELAXED);
         if (i >= h->n)
             return;
-        sv_sha_of(h->entry[i].stored->data, h->entry[i].stored->bytes, h->entry[i].sum);
+        sv_sha_of(h->entry[i].t->data, h->entry[i].t->bytes, h->entry[i].sum);
     }
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+    return strcmp(((const entry *)a)->t->name, ((const entry *)b)->t->name);
 }
 
 static void hash_all(hasher *h)
@@ -52,34 +49,49 @@ static void hash_all(hasher *h)
         sv_thread_join(thread[i]);
 }
 
+void sv_weights_hash(const sv_named_tensor *item, size_t n, uint8_t out[32])
+{
+    hasher h = { .entry = sv_mem_new((n ? n : 1) * sizeof *h.entry), .n = n };
+    for (size_t i = 0; i < n; i++)
+        h.entry[i].t = &item[i];
+    hash_all(&h);
+    qsort(h.entry, n, sizeof *h.entry, by_name);
+    sv_sha *s = sv_sha_make();
+    sv_bytes line = { 0 };
+    sv_sha_add(s, "samsvar-weights/1\n", 18);
+    for (size_t i = 0; i < n; i++) {
+        const sv_named_tensor *t = h.entry[i].t;
+        const char *type = sv_dtype_name(t->dtype);
+        sv_bytes_clear(&line);
+        sv_bytes_add(&line, t->name, strlen(t->name) + 1);
+        sv_bytes_add(&line, type, strlen(type) + 1);
+        for (uint32_t d = 0; d < t->n_dim; d++)
+            sv_bytes_printf(&line, d ? ",%llu" : "%llu", (unsigned long long)t->dim[d]);
+        sv_bytes_char(&line, '\0');
+        sv_sha_add(s, line.p, line.n);
+        sv_sha_add(s, h.entry[i].sum, 32);
+    }
+    sv_sha_end(s, out);
+    sv_bytes_done(&line);
+    sv_mem_free(h.entry);
+}
+
 void sv_model_weights_hash(const sv_model *m, uint8_t out[32])
 {
     const sv_model_own *o = sv_model_own_of(m);
-    const sv_config *c = &m->config;
     sv_arena *a = sv_arena_make();
-    hasher h = { .entry = SV_NEW_N(a, entry, sv_weight_ids(c)) };
-    for (uint32_t id = 0; id < sv_weight_ids(c); id++)
-        if (o->stored[id].data)
-            h.entry[h.n++] = (entry){ .name = sv_weight_name(c, id, false, a),
-                                      .dtype = o->stored[id].dtype,
-                                      .shape = &m->shape[id],
-                                      .stored = &o->stored[id] };
-    hash_all(&h);
-    qsort(h.entry, h.n, sizeof *h.entry, by_name);
-    sv_sha *s = sv_sha_make();
-    sv_sha_add(s, "samsvar-weights/1\n", 18);
-    for (size_t i = 0; i < h.n; i++) {
-        const entry *e = &h.entry[i];
-        sv_bytes line = { 0 };
-        sv_bytes_add(&line, e->name, strlen(e->name) + 1);
-        sv_bytes_add(&line, sv_dtype_name(e->dtype), strlen(sv_dtype_name(e->dtype)) + 1);
-        for (uint32_t d = 0; d < e->shape->n_dim; d++)
-            sv_bytes_printf(&line, d ? ",%u" : "%u", e->shape->dim[d]);
-        sv_bytes_char(&line, '\0');
-        sv_sha_add(s, line.p, line.n);
-        sv_sha_add(s, e->sum, 32);
-        sv_bytes_done(&line);
+    sv_named_tensor *item = SV_NEW_N(a, sv_named_tensor, sv_weight_ids(&m->config));
+    size_t n = 0;
+    for (uint32_t id = 0; id < sv_weight_ids(&m->config); id++) {
+        if (!o->stored[id].data)
+            continue;
+        sv_named_tensor *t = &item[n++];
+        t->name = sv_weight_name(&m->config, id, false, a);
+        t->dtype = o->stored[id].dtype;
+        t->data = o->stored[id].data;
+        t->bytes = o->stored[id].bytes;
+        sv_weight_dims(&m->shape[id], t);
     }
-    sv_sha_end(s, out);
+    sv_weights_hash(item, n, out);
     sv_arena_drop(a);
 }

@@ -15,5 +15,7 @@ sv_err sv_weight_convert(const sv_model *m, uint32_t id, const float *other, sv_
 /* A large block that lives as long as a. */
 sv_err sv_weight_block(sv_arena *a, uint64_t bytes, void **out);
 void sv_weight_dims(const sv_tensor *shape, sv_named_tensor *t);
+/* hash.c: the identity of any set of tensors, of which a model's weights are one. */
+void sv_weights_hash(const sv_named_tensor *item, size_t n, uint8_t out[32]);
 
 #endif

@@ -16,10 +16,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/sha.h"
 #include "format/gguf.h"
 #include "format/safetensors.h"
 #include "model/build.h"
-#include "model/model.h"
+#include "model/save_impl.h"
 
 static char dir[] = "/tmp/samsvar-gguf-XXXXXX";
 static sv_arena *arena;
@@ -92,6 +93,22 @@ static void hash_of(const char *path, uint8_t out[32])
     sv_model *m = open_model(path);
     sv_model_weights_hash(m, out);
     sv_model_close(m);
+}
+
+static void test_the_identity_of_weights_is_the_recorded_one(void **state)
+{
+    (void)state;
+    static const float a[2] = { 0, 1 };
+    static const uint8_t one[2] = { 0x80, 0x3f };
+    sv_named_tensor t[2] = {
+        { .name = "model.b", .dtype = SV_DT_BF16, .n_dim = 2, .dim = { 1, 1 }, .data = one, .bytes = 2 },
+        { .name = "model.a", .dtype = SV_DT_F32, .n_dim = 1, .dim = { 2 }, .data = (const uint8_t *)a, .bytes = 8 },
+    };
+    uint8_t sum[32];
+    char hex[65];
+    sv_weights_hash(t, 2, sum);
+    sv_sha_hex(sum, hex);
+    assert_string_equal(hex, "4016746a04403d8fbebc58ef042c6b7cd153f5548b98614568bb6a80e0d214a4");
 }
 
 /* ---- there and back ---- */
@@ -538,6 +555,7 @@ static int drop_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_identity_of_weights_is_the_recorded_one),
         cmocka_unit_test(test_a_folder_through_gguf_has_the_same_bytes),
         cmocka_unit_test(test_a_gguf_file_through_a_folder_has_the_same_bytes),
         cmocka_unit_test(test_a_quantised_file_written_again_is_the_same_file),

@@ -2,7 +2,6 @@
 """What the checks of C sources share: which files there are, and their text without comments and strings."""
 import os
 import re
-import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # lowest first; folders of one floor are strangers (docs/tour.md)
@@ -14,10 +13,16 @@ TOKEN = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*
 
 
 def files(*folders, ends=SOURCE):
-    """Files below the folders that git knows or would take, relative to the root, in order."""
-    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "--", *folders],
-                            capture_output=True, text=True, check=True).stdout
-    return [f for f in sorted(set(listed.splitlines())) if f.endswith(ends) and os.path.isfile(os.path.join(ROOT, f))]
+    """Files below the folders (or the files themselves), relative to the root, in order. Build folders are left out."""
+    out = []
+    for folder in folders:
+        top = os.path.join(ROOT, folder)
+        if os.path.isfile(top):
+            out.append(folder)
+        for at, below, names in os.walk(top):
+            below[:] = [d for d in below if d[0] != "." and not d.startswith("build") and d not in ("runs", "__pycache__")]
+            out += [os.path.relpath(os.path.join(at, n), ROOT) for n in names]
+    return sorted(f for f in out if f.endswith(ends))
 
 
 def read(path):

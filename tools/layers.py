@@ -48,10 +48,10 @@ def may_see(path, target):
 
 def check(path):
     text = csource.read(path)
-    lines = csource.comments(text).splitlines()
+    lines = csource.bare(text).split("\n")
     for m in INCLUDE.finditer(text):
-        line = text.count("\n", 0, m.start()) + 1
-        if m.group(0).lstrip()[0] != "#" or (line <= len(lines) and "include" in lines[line - 1]):
+        line = text.count("\n", 0, m.end()) + 1
+        if "include" not in lines[line - 1]:
             continue  # inside a comment
         quote, target = m.groups()
         if quote == "<":

@@ -15,7 +15,7 @@ typedef uint64_t sv_ticket; /* 0: none */
 typedef struct sv_engine_opts {
     const char *chip;
     sv_machine_opts machine;
-    uint32_t n_ctx;        /* longest sequence; 0: the model's, at most 8,192 */
+    uint32_t n_ctx;        /* longest sequence, at most the model's; 0: the model's, at most 8,192 */
     uint32_t max_running;  /* sequences in one step; 0: 1 */
     uint32_t n_page;       /* KV pages; 0: max_running sequences of n_ctx */
     uint32_t chunk;        /* prompt tokens in one step; 0: 256 */

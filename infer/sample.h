@@ -10,6 +10,10 @@
 
 #include "base/err.h"
 
+/* Temperatures other than 0: below, a quotient may leave binary32. */
+#define SV_TEMPERATURE_MIN 0.001f
+#define SV_TEMPERATURE_MAX 100.0f
+
 typedef struct sv_sampling {
     float temperature;       /* 0: the largest logit, ties to the lowest id */
     uint32_t top_k;          /* 0: off */
@@ -27,9 +31,12 @@ sv_sampler *sv_sampler_make(uint32_t n_vocab);
 void sv_sampler_drop(sv_sampler *s);
 
 /* Draws from z [n_vocab] (not changed). seen: ids of prompt and output; n_seen; the last n_out of them are output.
- * position: absolute index of the token to be drawn. n_real: ids from n_real on do not exist. */
+ * position: absolute index of the token to be drawn. n_real: ids from n_real on do not exist, nor do those whose logit is
+ * -inf or NaN: that is how a caller forbids a token. Seen ids are below n_vocab. */
 uint32_t sv_sample(sv_sampler *s, const float *z, uint32_t n_real, const sv_sampling *how, const uint32_t *seen,
                    uint32_t n_seen, uint32_t n_out, uint32_t position);
+/* The k largest of z [n] in descending order, ties to the lowest id, into id; returns how many there are. */
+uint32_t sv_sampler_top(sv_sampler *s, const float *z, uint32_t n, uint32_t k, uint32_t *id);
 /* SV_E_ARG naming the field, its value and range. */
 sv_err sv_sampling_check(const sv_sampling *how);
 

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The verbs, and what several of them share: opening models and engines by flags, prompts, one streamed answer, signals.
+ * Threads: the main thread.
+ */
+#ifndef SV_CLI_CMD_H
+#define SV_CLI_CMD_H
+
+#include <signal.h>
+
+#include "cli/flags.h"
+#include "cli/out.h"
+#include "infer/engine.h"
+
+#define SV_VERSION "0.1.0"
+
+/* One function per verb; an error's exit code is sv_err_exit_code's. */
+#define SV_VERB(id, words, fewest, most, summary) sv_err sv_cmd_##id(const sv_args *a);
+#include "cli/flags.def"
+
+sv_err sv_chip_bench(const sv_args *a); /* in cmd_bench.c */
+
+/* ---- signals: the first Ctrl-C counts, the second ends the program ---- */
+extern volatile sig_atomic_t sv_interrupts;
+/* fn (may be NULL) runs in the handler of the first one. hard: what the second exits with; 0: it only counts. */
+void sv_signals_catch(void (*fn)(void), int hard);
+
+/* ---- opening by flags ---- */
+sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out);
+sv_err sv_open_engine(const sv_args *a, const sv_model *m, uint32_t max_running, sv_engine **out);
+/* --temperature ... --seed over what the model proposes. */
+sv_err sv_sampling_of(const sv_args *a, const sv_model *m, sv_sampling *out);
+/* The text of -p, -f, or word 1 ("-": stdin; else the word, when is_word_text). Owned by arena. */
+sv_err sv_text_of(const sv_args *a, bool is_word_text, sv_arena *arena, sv_str *out);
+
+/* ---- prompts ---- */
+json_t *sv_message(const char *role, sv_str content);
+/* Renders the chat template and encodes it. SV_E_UNSUPPORTED: the model has none (says why, and that --raw does without). */
+sv_err sv_chat_ids(const sv_model *m, const json_t *messages, bool no_think, sv_ids *out);
+/* The text as it is, behind the model's first token when it wants one. */
+sv_err sv_raw_ids(const sv_model *m, sv_str text, sv_ids *out);
+/* One user message by template when the model has one and `raw` is false. */
+sv_err sv_user_ids(const sv_model *m, sv_str text, bool raw, sv_ids *out);
+
+/* ---- one answer ---- */
+typedef struct sv_answer {
+    sv_bytes text;         /* without special tokens */
+    sv_ids ids;            /* drawn, the end token included */
+    uint32_t n_prompt;
+    double first_s, all_s; /* from the post to the first token; to the end */
+    sv_finish finish;
+    bool stopped;          /* by Ctrl-C */
+    bool has_thought;      /* it has a </think>, or began inside one */
+    size_t think_end;      /* bytes of text up to and with </think> */
+} sv_answer;
+typedef void (*sv_piece_fn)(void *ctx, const sv_event *e, sv_str piece); /* piece may be empty */
+/* Posts, streams, fills *out (which may hold an older answer: its memory is used again). */
+sv_err sv_answer_run(sv_engine *e, const sv_model *m, const sv_request *r, sv_piece_fn fn, void *ctx, sv_answer *out);
+void sv_answer_done(sv_answer *w);
+
+/* ---- verify, used by demo ---- */
+typedef struct sv_verify_opts {
+    const char *const *chip; /* n_chip specs; n_chip 0: every chip and instruction set there is */
+    uint32_t n_chip, n_thread, n_decode;
+    const uint32_t *prompt;
+    uint32_t n_prompt;
+    bool strict, json;
+} sv_verify_opts;
+/* Prints a line per chip and the verdict. SV_E_BITS: they differ. */
+sv_err sv_verify_model(const sv_model *m, const sv_verify_opts *o);
+/* Chips to compare by default; texts in arena. At most 16. */
+uint32_t sv_verify_chips(sv_arena *arena, const char *spec[16]);
+
+/* ---- training, used by demo ---- */
+typedef struct sv_train sv_train;
+typedef struct sv_train_loop {
+    bool json;
+    float *loss; /* every step's, by sv_mem */
+    size_t n_loss, cap_loss;
+    bool stopped;
+} sv_train_loop;
+sv_err sv_train_run(sv_train *t, sv_train_loop *loop);
+void sv_train_draw(const sv_train_loop *loop, uint64_t first_step);
+
+/* ---- evaluation of chain100 ---- */
+typedef struct sv_eval_opts {
+    const char *chip;
+    uint32_t n_thread, n_problem, n_sample, max_tokens;
+    uint64_t seed;      /* of the sampler */
+    uint64_t task_seed; /* of the problems */
+    bool only_forced;   /* the forced rows alone */
+} sv_eval_opts;
+typedef struct sv_eval_part {
+    uint32_t n, n_right;       /* answers */
+    uint32_t n_pass, n_problem; /* problems with at least one right answer */
+    uint32_t n_truncated;
+    uint64_t n_token;
+} sv_eval_part;
+typedef struct sv_eval_result {
+    sv_eval_part greedy, sampled, forced_greedy, forced;
+    uint64_t hash; /* of all ids in order of (part, problem, sample) */
+    double seconds;
+} sv_eval_result;
+sv_err sv_eval_chain100(const sv_model *m, const sv_eval_opts *o, sv_eval_result *out);
+void sv_eval_print(const sv_eval_result *r, const sv_eval_opts *o, bool json);
+/* Wilson's interval for the share p of n, 95 %. */
+void sv_wilson(double p, double n, double *low, double *high);
+/* Prompt of a problem; forced: behind its first digit. */
+sv_err sv_eval_prompt(const sv_model *m, sv_str problem, bool forced, sv_ids *out);
+
+#endif

@@ -69,10 +69,10 @@ uint32_t sv_cpu_cores(void);
 uint32_t sv_cpu_fp_enter(void);
 void sv_cpu_fp_leave(uint32_t saved);
 
-/* Work below this many simple item operations is not worth waking a thread (a round trip costs about 1 us). */
-#define SV_CPU_SMALL 16384.0
+/* Work below this many cycles is not worth handing out (a round trip costs about 1 us, more when workers sleep). */
+#define SV_CPU_SMALL 10000.0
 
-/* Runs job on all threads, or on the caller alone when `work` (item operations) is small. */
+/* Runs job on all threads, or on the caller alone when `work` (an estimate in cycles) is small. */
 static inline void sv_cpu_parallel(sv_device *d, double work, sv_cpu_job job, void *ctx)
 {
     if (d->n_thread == 1 || work < SV_CPU_SMALL)

@@ -33,6 +33,23 @@ SV_INL vf v_bf16(const uint16_t *p)
     return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
 }
 
+#define SV_HAS_BF16_SPLIT
+/* 16 bf16 to the floats of the even and of the odd ones: a shift and a mask, no shuffle. */
+SV_INL void v_bf16_split(const uint16_t *p, vf *even, vf *odd)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)p);
+    *even = (vf)_mm256_slli_epi32(v, 16);
+    *odd = (vf)_mm256_and_si256(v, _mm256_set1_epi32((int)0xffff0000u));
+}
+
+/* Even and odd items to 16 in order. */
+SV_INL void v_unsplit(vf *a, vf *b)
+{
+    __m256 lo = _mm256_unpacklo_ps((__m256)*a, (__m256)*b), hi = _mm256_unpackhi_ps((__m256)*a, (__m256)*b);
+    *a = (vf)_mm256_permute2f128_ps(lo, hi, 0x20);
+    *b = (vf)_mm256_permute2f128_ps(lo, hi, 0x31);
+}
+
 /* vpmaddubsw wants unsigned x signed: |w| and x with w's sign. 2 x 128 x 127 < 2^15; the other way round fails at -128. */
 typedef struct v_w8 {
     __m256i w, abs;

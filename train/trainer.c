@@ -122,7 +122,7 @@ sv_err sv_train_save(sv_train *t, const char **dir)
         return sv_fail(SV_E_ARG, "%s: there is no run.dir to save into", sv_recipe_name(t->recipe));
     sv_arena_reset(t->save_arena);
     SV_TRY(fill_mark(t));
-    SV_TRY(sv_file_log_sync(t->curve));
+    SV_TRY(sv_train_sync_curve(t));
     const sv_machine *m = sv_runner_machine(t->runner);
     sv_ckpt c = { .mark = t->mark, .model = t->model, .m = (const float *const *)t->moment[0],
                   .v = (const float *const *)t->moment[1], .recipe = t->recipe, .data_hash = t->data_hash,
@@ -132,7 +132,8 @@ sv_err sv_train_save(sv_train *t, const char **dir)
     t->saved_step = t->mark.step;
     if (dir != NULL)
         *dir = at;
-    return sv_train_log_saved(t, at);
+    sv_train_log_saved(t, at);
+    return SV_OK;
 }
 
 /* A disk that is full or broken does not end the run: the next interval tries again. */
@@ -260,7 +261,7 @@ static sv_err finish_step(sv_train *t, sv_train_report *r, double start)
     r->has_hash = r->done || r->step % sv_recipe_u64(t->recipe, SV_KEY_HASH_EVERY) == 0;
     if (r->has_hash)
         SV_TRY(sv_train_hash(t, &r->weight_bits));
-    SV_TRY(sv_train_log_step(t, r));
+    sv_train_log_step(t, r);
     return save_if_due(t, r);
 }
 

@@ -75,6 +75,6 @@ sv_err sv_train_score(sv_train *t, const sv_row *row, size_t n, float *lp);
 /* How many log-probs those two give. */
 size_t sv_train_count(const sv_row *row, size_t n);
 /* One more line for log.jsonl, an object with "event"; nothing without run.dir. */
-sv_err sv_train_log(sv_train *t, const json_t *event);
+void sv_train_log(sv_train *t, const json_t *event);
 
 #endif

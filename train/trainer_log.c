@@ -36,23 +36,40 @@ static sv_err cut_curve(sv_train *t, const char *path)
     return keep == n ? SV_OK : sv_file_log_cut(t->curve, keep);
 }
 
+/* A full disk does not end a run: lines wait in memory for the next try. */
+static sv_err append(sv_file_log *f, sv_bytes *waiting, sv_bytes *line)
+{
+    sv_bytes_add(waiting, line->p, line->n);
+    sv_bytes_done(line);
+    SV_TRY(waiting->n ? sv_file_log_write(f, (sv_str){ waiting->p, waiting->n }) : SV_OK);
+    sv_bytes_clear(waiting);
+    return SV_OK;
+}
+
+sv_err sv_train_sync_curve(sv_train *t)
+{
+    sv_bytes none = { 0 };
+    SV_TRY(append(t->curve, &t->curve_waiting, &none));
+    return sv_file_log_sync(t->curve);
+}
+
 sv_err sv_train_open_logs(sv_train *t)
 {
-    sv_bytes text = { 0 };
     char *curve = sv_path_join(t->arena, t->run_dir, "curve.tsv");
     SV_TRY(sv_file_log_open(sv_path_join(t->arena, t->run_dir, "log.jsonl"), &t->log));
     SV_TRY(sv_file_log_open(curve, &t->curve));
     SV_TRY(cut_curve(t, curve));
     json_t *recipe = sv_recipe_contract(t->recipe), *open;
     open = json_pack("{s:s, s:I, s:o}", "event", "open", "step", (json_int_t)t->mark.step, "recipe", recipe);
-    sv_err err = sv_train_log(t, open);
+    sv_train_log(t, open);
     json_decref(open);
-    sv_bytes_done(&text);
-    return err;
+    return SV_OK;
 }
 
 void sv_train_close_logs(sv_train *t)
 {
+    sv_bytes_done(&t->log_waiting);
+    sv_bytes_done(&t->curve_waiting);
     if (t->log != NULL)
         sv_file_log_close(t->log);
     if (t->curve != NULL)
@@ -65,26 +82,24 @@ static int add_text(const char *text, size_t n, void *out)
     return 0;
 }
 
-sv_err sv_train_log(sv_train *t, const json_t *event)
+void sv_train_log(sv_train *t, const json_t *event)
 {
     if (t->log == NULL)
-        return SV_OK;
+        return;
     json_t *o = json_copy((json_t *)(uintptr_t)event);
     json_object_set_new(o, "v", json_integer(1));
     json_object_set_new(o, "time", json_integer((json_int_t)sv_clock_unix()));
     sv_bytes line = { 0 };
     json_dump_callback(o, add_text, &line, JSON_COMPACT | JSON_REAL_PRECISION(9));
     sv_bytes_char(&line, '\n');
-    sv_err err = sv_file_log_write(t->log, (sv_str){ line.p, line.n });
-    sv_bytes_done(&line);
     json_decref(o);
-    return err;
+    append(t->log, &t->log_waiting, &line);
 }
 
 /* JSON has no inf and NaN. */
 static json_t *number(double v) { return v - v == 0.0 ? json_real(v) : json_null(); }
 
-static sv_err log_event(sv_train *t, const sv_train_report *r)
+static void log_event(sv_train *t, const sv_train_report *r)
 {
     char hash[17];
     json_t *o = json_pack("{s:s, s:I}", "event", "step", "step", (json_int_t)r->step);
@@ -102,34 +117,31 @@ static sv_err log_event(sv_train *t, const sv_train_report *r)
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weight_bits);
         json_object_set_new(o, "weight_hash", json_string(hash));
     }
-    sv_err err = sv_train_log(t, o);
+    sv_train_log(t, o);
     json_decref(o);
-    return err;
 }
 
-sv_err sv_train_log_step(sv_train *t, const sv_train_report *r)
+void sv_train_log_step(sv_train *t, const sv_train_report *r)
 {
     sv_bytes line = { 0 };
     if (t->curve == NULL)
-        return SV_OK;
+        return;
     sv_bytes_printf(&line, "%llu\t%08x\t%08x\t", (unsigned long long)r->step, sv_bits_canonical(sv_bits_u32(r->loss)),
                     sv_bits_canonical(sv_bits_u32(r->grad_norm)));
     if (r->has_hash)
         sv_bytes_printf(&line, "%016llx\n", (unsigned long long)r->weight_bits);
     else
         sv_bytes_text(&line, "-\n");
-    sv_err err = sv_file_log_write(t->curve, (sv_str){ line.p, line.n });
-    sv_bytes_done(&line);
-    return err == SV_OK ? log_event(t, r) : err;
+    append(t->curve, &t->curve_waiting, &line);
+    log_event(t, r);
 }
 
-sv_err sv_train_log_saved(sv_train *t, const char *dir)
+void sv_train_log_saved(sv_train *t, const char *dir)
 {
     char hash[17];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)t->mark.weight_bits);
     json_t *o = json_pack("{s:s, s:I, s:s, s:s}", "event", "checkpoint", "step", (json_int_t)t->mark.step, "weights", hash,
                           "dir", sv_path_base(dir));
-    sv_err err = sv_train_log(t, o);
+    sv_train_log(t, o);
     json_decref(o);
-    return err;
 }

@@ -44,6 +44,7 @@ struct sv_engine {
     sv_job **running;     /* [max_running] oldest first */
     uint32_t n_running;
     bool *slot_used;      /* [max_running] */
+    uint64_t n_preempted;
 
     int32_t *tok, *pos, *seq;    /* [max_running + chunk] */
     int32_t *table;              /* [max_running, n_column] */

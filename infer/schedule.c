@@ -42,6 +42,7 @@ static void preempt(sv_engine *e)
 {
     sv_job *j = e->running[e->n_running - 1];
     sv_engine_retire(e, j);
+    e->n_preempted++;
     j->n_done = 0;
     j->next = e->first;
     e->first = j;

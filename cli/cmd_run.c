@@ -113,8 +113,8 @@ static sv_err answer(const sv_args *a, const sv_model *m, sv_engine *e, const sv
         sv_out("\n");
     if (err == SV_OK)
         summary(&w, open_s, s.json);
-    if (err == SV_OK && w.stopped)
-        err = sv_fail(SV_E_CANCELLED, "stopped by Ctrl-C");
+    if (err == SV_OK && w.stopped && sv_interrupts > 0)
+        err = sv_fail(SV_E_CANCELLED, "stopped by a signal");
     sv_bytes_done(&s.line);
     sv_answer_done(&w);
     return err;

@@ -96,6 +96,8 @@ void sv_out_json_pretty(json_t *obj)
     putchar('\n');
 }
 
+bool sv_out_failed(void) { return o.failed != 0; }
+
 sv_err sv_out_end(void)
 {
     sv_out_flush();

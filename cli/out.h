@@ -24,6 +24,7 @@ void sv_out_json(json_t *o);
 void sv_out_json_pretty(json_t *o);
 /* SV_E_IO when something that was printed did not get out. */
 sv_err sv_out_end(void);
+bool sv_out_failed(void); /* already: nobody reads what is still to come */
 
 void sv_note(const char *fmt, ...) SV_PRINTF(1, 2); /* a line on stderr, unless quiet; the line end is added */
 void sv_warn(const char *fmt, ...) SV_PRINTF(1, 2); /* the same, also when quiet, behind "samsvar: " */

@@ -229,7 +229,7 @@ sv_err sv_answer_run(sv_engine *e, const sv_model *m, const sv_request *r, sv_pi
         if (out->first_s == 0)
             out->first_s = sv_clock_s() - start;
         take_token(m, &ev, &d, fn, ctx, out);
-        out->stopped = sv_interrupts > 0;
+        out->stopped = sv_interrupts > 0 || sv_out_failed();
     }
     if (out->stopped)
         sv_engine_cancel(e, ticket);

@@ -15,7 +15,6 @@
 #define PAGE_MAX (1u << 24)
 #define SCORE_ITEMS (4u << 20) /* logits of scored rows in one step */
 #define SCORE_ROWS_MIN 16u
-#define RATE_ROWS 16u /* steps with fewer rows tell nothing of the rate of prompts */
 
 static sv_err read_opts(sv_engine *e, const sv_model *m, const sv_engine_opts *o)
 {
@@ -216,7 +215,7 @@ static void mark_done(sv_engine *e)
 
 static void measure(sv_engine *e, uint64_t ns)
 {
-    if (e->n_tok < RATE_ROWS)
+    if (e->n_tok < SV_RATE_ROWS)
         return;
     double row = (double)ns / e->n_tok;
     e->ns_row = e->ns_row > 0 ? 0.75 * e->ns_row + 0.25 * row : row;

@@ -8,7 +8,8 @@
 #include "infer/engine.h"
 #include "infer/kv.h"
 
-#define SV_TOP_MAX 20 /* of sv_event.top */
+#define SV_TOP_MAX 20   /* of sv_event.top */
+#define SV_RATE_ROWS 32 /* steps with fewer rows tell nothing of the rate of prompts */
 
 /* A request from post to its end. */
 typedef struct sv_job {

@@ -27,8 +27,9 @@ struct sv_sampler {
 
 typedef struct candidates {
     float *p;
-    const uint32_t *id; /* NULL: 0, 1, 2 ... */
     uint32_t n;
+    const sv_pair *pair; /* descending, or NULL */
+    const uint32_t *id;  /* in id order, with gaps; NULL and no pair: 0, 1, 2 ... */
 } candidates;
 
 sv_sampler *sv_sampler_make(uint32_t n_vocab)
@@ -117,25 +118,28 @@ static candidates in_id_order(sv_sampler *s, const float *z, uint32_t n)
         found += z[i] > -__builtin_inff();
     memcpy(s->p, z, n * sizeof *z);
     if (found == n)
-        return (candidates){ s->p, NULL, n };
+        return (candidates){ .p = s->p, .n = n };
     found = 0;
     for (uint32_t i = 0; i < n; i++) {
         s->p[found] = z[i];
         s->id[found] = i;
         found += z[i] > -__builtin_inff();
     }
-    return (candidates){ s->p, s->id, found };
+    return (candidates){ .p = s->p, .n = found, .id = s->id };
 }
 
 static candidates descending(sv_sampler *s, const float *z, uint32_t n, uint32_t top_k)
 {
-    const sv_pair *pair;
-    uint32_t found = sv_select_top(s->select, z, n, top_k, &pair);
-    for (uint32_t j = 0; j < found; j++) {
-        s->id[j] = sv_pair_id(pair[j]);
-        s->p[j] = z[s->id[j]];
-    }
-    return (candidates){ s->p, s->id, found };
+    candidates c = { .p = s->p };
+    c.n = sv_select_top(s->select, z, n, top_k, &c.pair);
+    for (uint32_t j = 0; j < c.n; j++)
+        c.p[j] = sv_pair_value(c.pair[j]);
+    return c;
+}
+
+static uint32_t id_of(const candidates *c, uint32_t j)
+{
+    return c->pair ? sv_pair_id(c->pair[j]) : c->id ? c->id[j] : j;
 }
 
 static uint32_t chunk_end(uint32_t n, uint32_t chunk)
@@ -220,9 +224,7 @@ static uint32_t draw(sv_sampler *s, const candidates *c, const sv_sampling *how,
     sv_philox x = sv_philox_at(how->seed, how->stream, how->step, how->row, position);
     float limit = sv_philox_uniform(x.w[0]) * cumulative(s, c->p, keep - 1);
     uint32_t j = first_over(s, c->p, keep, limit, false);
-    if (j == keep)
-        j = keep - 1;
-    return c->id ? c->id[j] : j;
+    return id_of(c, j < keep ? j : keep - 1);
 }
 
 uint32_t sv_sample(sv_sampler *s, const float *z, uint32_t n_real, const sv_sampling *how, const uint32_t *seen,

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define STEP_NS 100e6 /* a step that others decode in is kept under this */
-#define LEAST_ROWS 8u /* but a prompt always gets on */
 
 void sv_job_drop(sv_job *j)
 {
@@ -133,13 +132,13 @@ static void add_decode_rows(sv_engine *e)
 }
 
 /* Prompt tokens of this step: with others decoding, as many as keep it short by the measured rate, by powers of two so
- * that shapes repeat. */
+ * that shapes repeat. Never fewer than the rate is measured with: a prompt gets on, and one slow step is forgotten. */
 static uint32_t prompt_budget(const sv_engine *e)
 {
     if (e->n_tok == 0 || e->ns_row <= 0)
         return e->chunk;
-    uint32_t n = LEAST_ROWS;
-    while (2 * n <= e->chunk && (double)(2 * n) * e->ns_row <= STEP_NS)
+    uint32_t n = SV_RATE_ROWS;
+    while (2 * n <= e->chunk && (double)(e->n_tok + 2 * n) * e->ns_row <= STEP_NS)
         n *= 2;
     return n < e->chunk ? n : e->chunk;
 }

@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 #include "infer/row.h"
-#include "num/bits.h"
 
 #define BLOCK 64u
 #define DIGIT 11u

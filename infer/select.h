@@ -5,13 +5,20 @@
 #ifndef SV_INFER_SELECT_H
 #define SV_INFER_SELECT_H
 
-#include <stdint.h>
+#include "num/bits.h"
 
 /* An item in the order "descending, ties to the lowest id": smaller pairs come first. */
 typedef uint64_t sv_pair;
 static inline uint32_t sv_pair_id(sv_pair p)
 {
     return (uint32_t)p;
+}
+
+/* The item itself; a zero as +0. */
+static inline float sv_pair_value(sv_pair p)
+{
+    uint32_t key = (uint32_t)(p >> 32);
+    return sv_bits_f32(key & 0x80000000u ? key : 0x7fffffffu - key);
 }
 
 typedef struct sv_select sv_select;

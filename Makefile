@@ -9,11 +9,7 @@ CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 OPT    ?= -O3
 
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
-ifeq ($(ARCH),aarch64)
-  ifneq ($(shell uname -m),aarch64)
-    export PKG_CONFIG_LIBDIR := /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig
-  endif
-endif
+# A cross build names its libraries by PKG_CONFIG_LIBDIR and PKG_CONFIG_SYSROOT_DIR (tools/arch.sh).
 PKGS       := jansson yaml-0.1 libpcre2-8 libutf8proc libcrypto
 PKG_CFLAGS  = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS    = $(shell pkg-config --libs $(PKGS))
@@ -84,11 +80,16 @@ $(B)/test/%: test/%.c $(B)/libsamsvar-test.a
 $(B)/bench/%: bench/%.c $(B)/libsamsvar.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MF $@.d -Wall -Wextra $(PKG_CFLAGS) $< $(B)/libsamsvar.a -rdynamic $(LIBS) -o $@
-$(B)/fuzz/%: test/fuzz/%.c
+
+# Fuzzers: readers of what others wrote, and what they stand on.
+FUZZ_CC   = clang-14 -std=gnu11 -D_GNU_SOURCE -O1 -g -MMD -MP -Iinclude -I. $(BITS_FLAGS) $(PKG_CFLAGS) -fno-sanitize-recover=all
+FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(wildcard base/*.c format/*.c text/*.c train/recipe*.c))
+$(B)/fuzz/obj/%.o: %.c tools/flags.mk
 	@mkdir -p $(@D)
-	clang -std=gnu11 -D_GNU_SOURCE -O1 -g -Iinclude -I. $(BITS_FLAGS) -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all $(PKG_CFLAGS) $< $(foreach d,base format text,$(wildcard $(d)/*.c)) $(FUZZ_EXTRA_$*) $(LIBS) -o $@
-FUZZ_EXTRA_recipe = train/recipe.c train/recipe_yaml.c
+	$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c $< -o $@
+$(B)/fuzz/%: test/fuzz/%.c $(FUZZ_OBJ)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $< $(FUZZ_OBJ) $(LIBS) -o $@
 
 include $(wildcard tools/targets.mk)
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d) $(OCL_SRC:%.c=$(B)/%.d)
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d) $(FUZZ_OBJ:.o=.d) $(OCL_SRC:%.c=$(B)/%.d)

@@ -52,7 +52,7 @@ def check(path, text):
 def main():
     faults, used = [], {}
     budget = budgets()
-    for path in csource.files("include", "chips", "comms", "test", "bench", *csource.LAYERS):
+    for path in csource.files("include", "chips", "comms", "test", *csource.LAYERS):
         text = csource.read(path)
         if csource.is_generated(text):
             continue

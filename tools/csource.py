@@ -6,7 +6,7 @@ import re
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # lowest first; folders of one floor are strangers (docs/tour.md)
 FLOORS = [["base"], ["num", "http"], ["op", "format", "text"], ["chip", "comm"], ["run"], ["model"],
-          ["infer", "train"], ["serve", "label", "rl"], ["cli"]]
+          ["infer", "train"], ["serve", "label", "rl", "bench"], ["cli"]]
 LAYERS = [name for floor in FLOORS for name in floor]
 SOURCE = (".c", ".h", ".inc", ".cl", ".cu", ".def")
 TOKEN = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S)

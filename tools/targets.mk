@@ -35,14 +35,14 @@ run-tests: test-bins
 run-quick: $(QUICK_BIN)
 	@sh tools/run-tests.sh $(B) $(QUICK_BIN)
 run-check:
-	@sh tools/check.sh
+	@B=$(B) sh tools/check.sh
 
 $(B)/%.run: $(B)/%
 	$<
 fuzz: $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)
 	@sh tools/fuzz.sh $(B) $(or $(SECONDS),30)
 arch:
-	@sh tools/arch.sh
+	@B=$(B) sh tools/arch.sh
 bench: all
 	@$(B)/samsvar bench
 

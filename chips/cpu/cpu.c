@@ -30,7 +30,9 @@ typedef const sv_cpu_isa *isa_list[4];
 /* The operating system saves the registers (XCR0) and the processor has the instructions. */
 static bool host_has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    uint32_t a, b, c, d; /* clang 14 does not know "f16c" by name; its registers are AVX's */
+    bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1u);
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
 }
 
 static bool host_has_avx512(void)
@@ -106,7 +108,7 @@ static void cpu_model(char *out, size_t size)
     snprintf(out, size, "cpu");
 #if defined(__x86_64__)
     uint32_t r[13] = { 0 };
-    if (__get_cpuid_max(0x80000000u, NULL) < 0x80000004u)
+    if ((uint32_t)__get_cpuid_max(0x80000000u, NULL) < 0x80000004u)
         return;
     for (uint32_t i = 0; i < 3; i++)
         __get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);

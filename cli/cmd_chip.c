@@ -86,7 +86,7 @@ static const char tiny[] = "seed: 7\n"
                            "    num_key_value_heads: 2\n    head_dim: 16\n    intermediate_size: 96\n    vocab_size: 25\n"
                            "    max_position_embeddings: 128\n    rms_norm_eps: 1e-6\n    rope_theta: 10000\n    tie_word_embeddings: true\n"
                            "    attention_bias: false\n    hidden_act: silu\n    eos_token_id: 1\n    pad_token_id: 0\n"
-                           "data:\n  task: chain100\ntrain:\n  steps: 2\n  batch_rows: 4\n  pack_tokens: 128\n";
+                           "data:\n  task: chain100\ntrain:\n  steps: 2\n  batch_rows: 4\n  pack_tokens: 128\nschedule:\n  warmup: 0\n";
 
 typedef struct end_to_end {
     uint64_t weights, ids;

@@ -25,6 +25,7 @@ extern volatile sig_atomic_t sv_interrupts;
 void sv_signals_catch(void (*fn)(void), int hard);
 
 /* ---- opening by flags ---- */
+/* path: a model, or the folder of a training run, whose newest checkpoint is taken. */
 sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out);
 sv_err sv_open_engine(const sv_args *a, const sv_model *m, uint32_t max_running, sv_engine **out);
 /* --temperature ... --seed over what the model proposes. */

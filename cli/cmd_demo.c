@@ -208,8 +208,7 @@ sv_err sv_cmd_demo(const sv_args *a)
     if (err == SV_OK)
         err = demo(a, r, real);
     if (err == SV_OK)
-        sv_out("\nDone in %s. Talk to the model: samsvar chat %s/step-%06llu\n", sv_time_words(sv_clock_s() - start),
-               sv_arg_text(a, SV_FLAG_DIR), (unsigned long long)sv_recipe_u64(r, SV_KEY_STEPS));
+        sv_out("\nDone in %s. Talk to the model: samsvar chat %s\n", sv_time_words(sv_clock_s() - start), sv_arg_text(a, SV_FLAG_DIR));
     sv_recipe_drop(r);
     sv_model_close(real);
     sv_arena_drop(arena);

@@ -197,7 +197,6 @@ static sv_err inspect_model(const sv_args *a)
     return SV_OK;
 }
 
-/* A run folder is asked by its newest checkpoint. */
 sv_err sv_cmd_inspect(const sv_args *a)
 {
     const char *path = a->word[0];

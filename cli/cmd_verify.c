@@ -228,7 +228,9 @@ static sv_err verify_on(const sv_model *m, const sv_verify_opts *o, const char *
                               "results", (json_int_t)first.n, "tokens", (json_int_t)(o->n_prompt + o->n_decode)));
     else if (err == SV_OK)
         sv_out("  IDENTICAL: %u chips, %zu results each, %u tokens\n", n_spec, first.n, o->n_prompt + o->n_decode);
-    else if (differs != SV_OK && !o->json)
+    else if (differs != SV_OK && o->json)
+        sv_out_json(json_pack("{s:s, s:b, s:s}", "event", "verdict", "identical", 0, "first", sv_err_text()));
+    else if (differs != SV_OK)
         sv_out("  DIFFERENT\n");
     traced_done(&first);
     sv_mem_free(ids);
@@ -293,6 +295,8 @@ sv_err sv_cmd_verify(const sv_args *a)
 {
     sv_model *m;
     sv_ids ids = { 0 };
+    if (a->flag[SV_FLAG_CHIP].n == 1)
+        return sv_fail(SV_E_ARG, "one chip has nothing to be compared with; give --chip twice, or not at all for every chip here");
     SV_TRY(sv_open_model(a, a->word[0], &m));
     sv_err err = prompt_of(a, m, &ids);
     if (err == SV_OK) {

@@ -41,16 +41,33 @@ void sv_signals_catch(void (*fn)(void), int hard)
 
 /* ---- opening ---- */
 
+/* The folder of a run stands for its newest checkpoint; names ascend with the steps. */
+static const char *newest_in(sv_arena *arena, const char *path)
+{
+    char **name;
+    size_t n;
+    if (!sv_file_is_dir(path) || sv_file_exists(sv_path_join(arena, path, "config.json")) ||
+        sv_file_list(path, arena, &name, &n) != SV_OK)
+        return path;
+    for (size_t i = n; i-- > 0;)
+        if (sv_str_starts(sv_str_of(name[i]), "step-"))
+            return sv_path_join(arena, path, name[i]);
+    return path;
+}
+
 sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out)
 {
     sv_model_opts opts = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT) };
     double start = sv_clock_s();
+    sv_arena *arena = sv_arena_make();
+    path = newest_in(arena, path);
     sv_live("loading %s", path);
     sv_err err = sv_model_open(path, &opts, out);
     sv_live_end();
+    sv_arena_drop(arena);
     SV_TRY(err);
     if (sv_arg_on(a, SV_FLAG_VERBOSE))
-        sv_note("%s: %s, %.1f million parameters, opened in %.2f s", path, (*out)->config.family->model_type,
+        sv_note("%s: %s, %.1f million parameters, opened in %.2f s", (*out)->path, (*out)->config.family->model_type,
                 (double)sv_model_params(*out) * 1e-6, sv_clock_s() - start);
     return SV_OK;
 }

@@ -49,7 +49,7 @@ PLUGINS  := $(if $(HAVE_OPENCL),$(B)/samsvar-chip-opencl.so)
 .PHONY: all
 all: $(B)/samsvar $(PLUGINS)
 
-isa_flags = $(if $(filter %/isa_avx2.o,$(1)),$(ISA_avx2))$(if $(filter %/isa_avx512.o,$(1)),$(ISA_avx512))$(if $(filter %/isa_avx512emu.o,$(1)),$(ISA_avx2) -O1)
+isa_flags = $(if $(filter %/isa_avx2.o,$(1)),$(ISA_avx2))$(if $(filter %/isa_avx512.o,$(1)),$(ISA_avx512))$(if $(filter %/isa_avx512emu.o,$(1)),$(ISA_avx2) -O1 -Wno-psabi)
 warnings  = $(if $(findstring chips/,$(1)),$(CHIP_WARN_FLAGS),$(WARN_FLAGS)) -Werror
 
 $(B)/%.o: %.c tools/flags.mk

@@ -7,7 +7,7 @@
 
 #include "op/spec.h"
 
-#define N_PLAN 4
+#define N_PLAN 2
 #define OUT_LP 0
 
 typedef struct cached {

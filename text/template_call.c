@@ -120,7 +120,10 @@ static sv_err text_replace(sv_tpl_env *e, const sv_tpl_value *s, const sv_tpl_va
     SV_TRY(need_string(e, got[0]));
     SV_TRY(need_string(e, got[1]));
     SV_TRY(sv_tpl_int_arg(e, got[2], -1, &max));
-    return sv_tpl_replace(e, s, got[0], got[1], max < 0 ? -1 : max, out);
+    sv_tpl_value fresh = *got[1];
+    if (s->markup)
+        SV_TRY(sv_tpl_escape(e, got[1], &fresh));
+    return sv_tpl_replace(e, s, got[0], &fresh, max < 0 ? -1 : max, out);
 }
 
 static sv_err text_upper(sv_tpl_env *e, const sv_tpl_value *s, const sv_tpl_value **got, sv_tpl_value *out)
@@ -295,7 +298,8 @@ bool sv_tpl_has_method(const sv_tpl_value *obj, sv_str name)
         more = of_dict;
     else if (obj->tag == SV_TPL_LIST && obj->u.list->kind == SV_TPL_KIND_LIST)
         more = of_list;
-    else if (obj->tag == SV_TPL_LIST && obj->u.list->kind == SV_TPL_KIND_TUPLE)
+    else if (obj->tag == SV_TPL_LIST &&
+             (obj->u.list->kind == SV_TPL_KIND_TUPLE || obj->u.list->kind == SV_TPL_KIND_RANGE))
         more = of_tuple;
     for (; *more; more++)
         if (sv_str_is(name, *more))

@@ -126,5 +126,6 @@ sv_err sv_tpl_recase(sv_tpl_env *e, const sv_tpl_value *s, sv_tpl_case to, sv_tp
         }
     }
     *out = sv_tpl_buf_string(b);
+    out->markup = s->markup;
     return SV_OK;
 }

@@ -194,6 +194,7 @@ static sv_err slice_string(sv_tpl_env *e, const sv_tpl_value *s, const sv_tpl_va
         SV_TRY(sv_tpl_buf_add(e, &b, (sv_str){ t.p + at, used }, sv_tpl_trusted_at(s, at)));
     }
     *out = sv_tpl_buf_string(b);
+    out->markup = s->markup;
     return SV_OK;
 }
 
@@ -294,6 +295,7 @@ static sv_err repeat(sv_tpl_env *e, const sv_tpl_value *v, int64_t n, sv_tpl_val
         for (; n && v->n; n--)
             SV_TRY(sv_tpl_buf_add_string(e, &b, v));
         *out = sv_tpl_buf_string(b);
+        out->markup = v->markup;
         return SV_OK;
     }
     const sv_tpl_list *l = v->u.list;
@@ -314,6 +316,17 @@ static sv_err add_lists(sv_tpl_env *e, const sv_tpl_list *a, const sv_tpl_list *
     for (uint32_t i = 0; i < b->n; i++)
         SV_TRY(sv_tpl_list_add(e, out->u.list, b->item[i]));
     return sv_tpl_work(e, ((size_t)a->n + b->n) * 8);
+}
+
+/* Text that is added to Markup is escaped, as markupsafe does. */
+static sv_err add_strings(sv_tpl_env *e, const sv_tpl_value *a, const sv_tpl_value *b, sv_tpl_value *out)
+{
+    sv_tpl_value left = *a, right = *b;
+    if (a->markup != b->markup) {
+        SV_TRY(sv_tpl_escape(e, a, &left));
+        SV_TRY(sv_tpl_escape(e, b, &right));
+    }
+    return sv_tpl_concat(e, &left, &right, out);
 }
 
 static bool is_sequence(const sv_tpl_value *v)
@@ -341,7 +354,7 @@ static sv_err math(sv_tpl_env *e, sv_tpl_op op, const sv_tpl_value *a, const sv_
         return SV_OK;
     }
     if (op == SV_TPL_OP_ADD && a->tag == SV_TPL_STRING && b->tag == SV_TPL_STRING)
-        return sv_tpl_concat(e, a, b, out);
+        return add_strings(e, a, b, out);
     if (op == SV_TPL_OP_ADD && is_sequence(a) && is_sequence(b) && a->u.list->kind == b->u.list->kind)
         return add_lists(e, a->u.list, b->u.list, out);
     if (op == SV_TPL_OP_MUL) {
@@ -426,8 +439,10 @@ static sv_err eval_chain(sv_tpl_env *e, const sv_tpl_node *n, sv_tpl_value *out)
 {
     sv_tpl_value next, result;
     SV_TRY(sv_tpl_eval(e, n->kid[0], out));
-    if (n->kind == SV_TPL_N_CONCAT)
+    if (n->kind == SV_TPL_N_CONCAT) {
         SV_TRY(sv_tpl_to_string(e, out, out));
+        out->markup = false; /* `~` is the join of str() */
+    }
     for (uint32_t i = 1; i < n->n_kid; i++) {
         if ((n->kind == SV_TPL_N_AND && !sv_tpl_is_true(out)) || (n->kind == SV_TPL_N_OR && sv_tpl_is_true(out)))
             return SV_OK;

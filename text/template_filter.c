@@ -71,6 +71,7 @@ static sv_err filter_replace(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_
     SV_TRY(sv_tpl_to_string(e, got[0], &old));
     SV_TRY(sv_tpl_to_string(e, got[1], &fresh));
     SV_TRY(sv_tpl_int_arg(e, is_given(got[2]) ? got[2] : NULL, -1, &max));
+    s.markup = false; /* the filter works on str() */
     return sv_tpl_replace(e, &s, &old, &fresh, max < 0 ? -1 : max, out);
 }
 
@@ -101,8 +102,10 @@ static sv_err filter_indent(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_v
 
 static sv_err filter_safe(sv_tpl_env *e, const sv_tpl_value *v, const sv_tpl_value **got, sv_tpl_value *out)
 {
-    (void)got; /* nothing is escaped here, so only the str() of Markup() is left */
-    return sv_tpl_to_string(e, v, out);
+    (void)got;
+    SV_TRY(sv_tpl_to_string(e, v, out));
+    out->markup = true;
+    return SV_OK;
 }
 
 /* --- numbers and defaults --- */

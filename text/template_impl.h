@@ -76,6 +76,7 @@ typedef struct sv_tpl_value {
     uint8_t tag;    /* sv_tpl_tag */
     bool trusted;   /* of bool, int, float: not from the request */
     uint8_t of;     /* of undefined */
+    bool markup;    /* of string: was marked by `safe` (Markup); plain text that is added to it is escaped */
     uint32_t at, n; /* of string: bytes [at, at + n) of buf; of undefined: n bytes of text */
     union {
         bool b;
@@ -369,6 +370,8 @@ sv_err sv_tpl_replace(sv_tpl_env *e, const sv_tpl_value *s, const sv_tpl_value *
                       int64_t max, sv_tpl_value *out);
 sv_err sv_tpl_indent(sv_tpl_env *e, const sv_tpl_value *s, const sv_tpl_value *by, bool first, bool blank,
                      sv_tpl_value *out);
+/* & < > ' " as HTML names them; text that is Markup already stays. */
+sv_err sv_tpl_escape(sv_tpl_env *e, const sv_tpl_value *s, sv_tpl_value *out);
 #define SV_TPL_LEFT 1
 #define SV_TPL_RIGHT 2
 

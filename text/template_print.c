@@ -116,8 +116,11 @@ static sv_err repr(writer *w, const sv_tpl_value *v, uint32_t depth)
     SV_TRY(sv_tpl_work(w->e, 64));
     if (scalar_text(v, false, text))
         return put(w, text);
-    if (v->tag == SV_TPL_STRING)
-        return put_repr_string(w, sv_tpl_str(v));
+    if (v->tag == SV_TPL_STRING) {
+        SV_TRY(put(w, v->markup ? "Markup(" : ""));
+        SV_TRY(put_repr_string(w, sv_tpl_str(v)));
+        return put(w, v->markup ? ")" : "");
+    }
     if (v->tag == SV_TPL_DICT || v->tag == SV_TPL_NAMESPACE) {
         SV_TRY(put(w, v->tag == SV_TPL_DICT ? "{" : "<Namespace {"));
         for (uint32_t i = 0; i < v->u.dict->n; i++) {

@@ -122,8 +122,10 @@ sv_err sv_tpl_buf_add_string(sv_tpl_env *e, sv_tpl_buf **b, const sv_tpl_value *
 
 sv_err sv_tpl_concat(sv_tpl_env *e, const sv_tpl_value *a, const sv_tpl_value *b, sv_tpl_value *out)
 {
+    bool markup = a->markup && b->markup;
     if (a->n == 0 || b->n == 0) {
         *out = a->n ? *a : *b;
+        out->markup = markup;
         return SV_OK;
     }
     sv_tpl_value left = *a, right = *b;
@@ -132,6 +134,7 @@ sv_err sv_tpl_concat(sv_tpl_env *e, const sv_tpl_value *a, const sv_tpl_value *b
     sv_tpl_buf *to = left.u.buf;
     SV_TRY(sv_tpl_buf_add_string(e, &to, &right)); /* there is room: `to` stays */
     left.n += right.n;
+    left.markup = markup;
     *out = left;
     return SV_OK;
 }
@@ -336,6 +339,7 @@ sv_err sv_tpl_replace(sv_tpl_env *e, const sv_tpl_value *s, const sv_tpl_value *
     sv_tpl_value rest = sv_tpl_view(s, from, t.n - from);
     SV_TRY(sv_tpl_buf_add_string(e, &b, &rest));
     *out = sv_tpl_buf_string(b);
+    out->markup = s->markup;
     return SV_OK;
 }
 
@@ -372,5 +376,34 @@ sv_err sv_tpl_indent(sv_tpl_env *e, const sv_tpl_value *s, const sv_tpl_value *b
         from = at + skip;
     }
     *out = sv_tpl_buf_string(b);
+    out->markup = s->markup;
+    return SV_OK;
+}
+
+sv_err sv_tpl_escape(sv_tpl_env *e, const sv_tpl_value *s, sv_tpl_value *out)
+{
+    static const char from[] = "&<>'\"";
+    static const char *const to[] = { "&amp;", "&lt;", "&gt;", "&#39;", "&#34;" };
+    sv_str t = sv_tpl_str(s);
+    sv_tpl_buf *b;
+    size_t plain = 0;
+    if (s->markup) {
+        *out = *s;
+        return SV_OK;
+    }
+    SV_TRY(sv_tpl_work(e, t.n));
+    SV_TRY(sv_tpl_buf_make(e, t.n, &b));
+    for (size_t i = 0; i <= t.n; i++) {
+        const char *hit = i < t.n ? memchr(from, t.p[i], sizeof from - 1) : NULL;
+        if (i < t.n && !hit)
+            continue;
+        sv_tpl_value before = sv_tpl_view(s, plain, i - plain);
+        SV_TRY(sv_tpl_buf_add_string(e, &b, &before));
+        if (hit)
+            SV_TRY(sv_tpl_buf_add(e, &b, sv_str_of(to[hit - from]), sv_tpl_trusted_at(s, i)));
+        plain = i + 1;
+    }
+    *out = sv_tpl_buf_string(b);
+    out->markup = true;
     return SV_OK;
 }

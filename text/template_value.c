@@ -409,10 +409,12 @@ sv_err sv_tpl_contains(sv_tpl_env *e, const sv_tpl_value *in, const sv_tpl_value
 static sv_err characters(sv_tpl_env *e, const sv_tpl_value *s, sv_tpl_value *out)
 {
     sv_str text = sv_tpl_str(s);
+    sv_tpl_value plain = *s;
+    plain.markup = false;
     SV_TRY(sv_tpl_list_make(e, SV_TPL_KIND_LIST, sv_tpl_count(s), out));
     for (size_t at = 0, used; at < text.n; at += used) {
         sv_utf8_next(text.p + at, text.n - at, &used);
-        SV_TRY(sv_tpl_list_add(e, out->u.list, sv_tpl_view(s, at, used)));
+        SV_TRY(sv_tpl_list_add(e, out->u.list, sv_tpl_view(&plain, at, used)));
     }
     return sv_tpl_work(e, text.n);
 }

@@ -139,6 +139,8 @@ static void test_each_byte_keeps_its_mark_through_every_operation(void **state)
           "<«p»><«q»>" },
         { "{{ 'yes' if u == 'User' and u in ['User'] and u.startswith('Us') else 'no' }}", "yes" },
         { "{{ '[\"a\"]' | from_json | first }}{{ '5' | from_json }}", "«a5»" },
+        { "{{ 'a'|safe + u + '<' + n|string }}", "a«User»&lt;«5»" },
+        { "{{ 'a'|safe + (u ~ '<' ~ u) }}", "a«User»&lt;«User»" },
         { "{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}", "<s></s>True" },
         { "{{ [u, 'a'] | unique | join }}{{ [{'a': u}] | map(attribute='a') | first }}", "«User»a«User»" },
         { "{{ [u, 'b'] | select('string') | join('-') }}{{ u or 'x' }}{{ '' or u }}{{ (u,)[0] }}",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The verbs, and what several of them share: opening models and engines by flags, prompts, one streamed answer, signals.
- * Threads: the main thread.
+ * The verbs, and what several of them share: opening models and engines by flags, prompts, one streamed answer,
+ * signals. Threads: the main thread.
  */
 #ifndef SV_CLI_CMD_H
 #define SV_CLI_CMD_H
@@ -35,7 +35,8 @@ sv_err sv_text_of(const sv_args *a, bool is_word_text, sv_arena *arena, sv_str *
 
 /* ---- prompts ---- */
 json_t *sv_message(const char *role, sv_str content);
-/* Renders the chat template and encodes it. SV_E_UNSUPPORTED: the model has none (says why, and that --raw does without). */
+/* Renders the chat template and encodes it. SV_E_UNSUPPORTED: the model has none (says why, and that --raw does
+ * without). */
 sv_err sv_chat_ids(const sv_model *m, const json_t *messages, bool no_think, sv_ids *out);
 /* The text as it is, behind the model's first token when it wants one. */
 sv_err sv_raw_ids(const sv_model *m, sv_str text, sv_ids *out);
@@ -44,14 +45,14 @@ sv_err sv_user_ids(const sv_model *m, sv_str text, bool raw, sv_ids *out);
 
 /* ---- one answer ---- */
 typedef struct sv_answer {
-    sv_bytes text;         /* without special tokens */
-    sv_ids ids;            /* drawn, the end token included */
+    sv_bytes text; /* without special tokens */
+    sv_ids ids;    /* drawn, the end token included */
     uint32_t n_prompt;
     double first_s, all_s; /* from the post to the first token; to the end */
     sv_finish finish;
-    bool stopped;          /* by Ctrl-C */
-    bool has_thought;      /* it has a </think>, or began inside one */
-    size_t think_end;      /* bytes of text up to and with </think> */
+    bool stopped;     /* by Ctrl-C */
+    bool has_thought; /* it has a </think>, or began inside one */
+    size_t think_end; /* bytes of text up to and with </think> */
 } sv_answer;
 typedef void (*sv_piece_fn)(void *ctx, const sv_event *e, sv_str piece); /* piece may be empty */
 /* Posts, streams, fills *out (which may hold an older answer: its memory is used again). */
@@ -91,7 +92,7 @@ typedef struct sv_eval_opts {
     bool only_forced;   /* the forced rows alone */
 } sv_eval_opts;
 typedef struct sv_eval_part {
-    uint32_t n, n_right;       /* answers */
+    uint32_t n, n_right;        /* answers */
     uint32_t n_pass, n_problem; /* problems with at least one right answer */
     uint32_t n_truncated;
     uint64_t n_token;

@@ -35,15 +35,17 @@ static void print_peaks(const peaks *p, bool json)
     if (getloadavg(load, 1) == 1 && load[0] > 0.5 * p->n_thread)
         sv_warn("the machine is busy (load %.1f): figures are too low", load[0]);
     if (json)
-        sv_out_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "event", "machine", "machine", p->dev.info.name,
-                              "chip", p->dev.spec, "version", SV_VERSION, "threads", (json_int_t)p->n_thread, "load", load[0],
-                              "fma1_gflops", p->fma1 * 1e-9, "fma_gflops", p->fma * 1e-9, "int8_gops", p->int8 * 1e-9, "read1_gbs",
-                              p->read1 * 1e-9, "read_gbs", p->read * 1e-9));
+        sv_out_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "event", "machine", "machine",
+                              p->dev.info.name, "chip", p->dev.spec, "version", SV_VERSION, "threads",
+                              (json_int_t)p->n_thread, "load", load[0], "fma1_gflops", p->fma1 * 1e-9, "fma_gflops",
+                              p->fma * 1e-9, "int8_gops", p->int8 * 1e-9, "read1_gbs", p->read1 * 1e-9, "read_gbs",
+                              p->read * 1e-9));
     else
-        sv_out("%s\n  f32 fused multiply-add  %8.1f GFLOP/s on 1 thread, %8.1f on %u\n  int8 products           %8.1f GOP/s on %u\n"
+        sv_out("%s\n  f32 fused multiply-add  %8.1f GFLOP/s on 1 thread, %8.1f on %u\n  int8 products           %8.1f "
+               "GOP/s on %u\n"
                "  reading memory          %8.1f GB/s on 1 thread,    %8.1f on %u\n",
-               p->dev.info.name, p->fma1 * 1e-9, p->fma * 1e-9, p->n_thread, p->int8 * 1e-9, p->n_thread, p->read1 * 1e-9, p->read * 1e-9,
-               p->n_thread);
+               p->dev.info.name, p->fma1 * 1e-9, p->fma * 1e-9, p->n_thread, p->int8 * 1e-9, p->n_thread,
+               p->read1 * 1e-9, p->read * 1e-9, p->n_thread);
 }
 
 /* ---- a product ---- */
@@ -92,7 +94,8 @@ static sv_err time_call(sv_chip_dev *d, const sv_call *call, double *best)
 static sv_err product(peaks *p, uint32_t M, uint32_t N, uint32_t K, bool json)
 {
     sv_attr_matmul attr = { SV_NT, 0 };
-    sv_tensor in[2] = { sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ M, K }), sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ N, K }) };
+    sv_tensor in[2] = { sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ M, K }),
+                        sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ N, K }) };
     sv_tensor out = sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ M, N });
     sv_call call = { SV_OP_matmul, 2, 1, in, &out, &attr };
     double best = 0, flop = 2.0 * M * N * K;
@@ -113,11 +116,12 @@ static sv_err product(peaks *p, uint32_t M, uint32_t N, uint32_t K, bool json)
     if (best == 0)
         return SV_OK;
     if (json)
-        sv_out_json(json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "event", "matmul_f32", "m", (json_int_t)M, "n", (json_int_t)N, "k",
-                              (json_int_t)K, "gflops", flop / best * 1e-9, "fraction_of_fma", flop / best / p->fma));
+        sv_out_json(json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "event", "matmul_f32", "m", (json_int_t)M, "n",
+                              (json_int_t)N, "k", (json_int_t)K, "gflops", flop / best * 1e-9, "fraction_of_fma",
+                              flop / best / p->fma));
     else
-        sv_out("  matmul f32 %4ux%ux%u  %8.1f GFLOP/s, %.2f of the fused multiply-add peak\n", M, N, K, flop / best * 1e-9,
-               flop / best / p->fma);
+        sv_out("  matmul f32 %4ux%ux%u  %8.1f GFLOP/s, %.2f of the fused multiply-add peak\n", M, N, K,
+               flop / best * 1e-9, flop / best / p->fma);
     sv_out_flush();
     return SV_OK;
 }
@@ -132,7 +136,8 @@ static double weights_bytes(const sv_model *m)
         if (m->data[id] == NULL || s->n_dim == 0)
             continue;
         uint64_t n_col = s->dim[s->n_dim - 1];
-        bool looked_up = !m->config.is_tied && (m->config.family->weight[id % m->config.family->n_weight].flags & SV_W_EMBED);
+        bool looked_up =
+            !m->config.is_tied && (m->config.family->weight[id % m->config.family->n_weight].flags & SV_W_EMBED);
         if (!looked_up) /* of a table that is not the output's, one row is read */
             bytes += (double)(sv_tensor_items(s) / n_col) * (double)sv_dtype_row_bytes(s->dtype, n_col);
     }
@@ -148,7 +153,9 @@ static sv_err time_request(sv_engine *e, uint32_t vocab, uint32_t n_prompt, uint
     bool has = true;
     for (uint32_t i = 0; i < n_prompt; i++)
         prompt[i] = (7919u * i + 1) % vocab;
-    sv_request r = { .prompt = prompt, .n_prompt = n_prompt, .max_tokens = n_out, .ignore_eos = true, .sampling = SV_SAMPLING_GREEDY };
+    sv_request r = {
+        .prompt = prompt, .n_prompt = n_prompt, .max_tokens = n_out, .ignore_eos = true, .sampling = SV_SAMPLING_GREEDY
+    };
     double start = sv_clock_s();
     *first = 0;
     sv_err err = sv_engine_post(e, &r, &ticket);
@@ -180,9 +187,10 @@ static sv_err bench_engine(const sv_args *a, const peaks *p, const sv_model *m, 
     sv_live_end();
     double prefill = n_prefill / best_prefill, decode = 1 / best_decode, bytes = weights_bytes(m);
     if (sv_arg_on(a, SV_FLAG_JSON))
-        sv_out_json(json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f}", "event", "model", "model", m->path, "prefill_tokens",
-                              (json_int_t)n_prefill, "prefill_tok_s", prefill, "decode_tok_s", decode, "weight_bytes", bytes,
-                              "decode_fraction_of_read", bytes * decode / p->read, "start_to_first_token_s", open_s + opened));
+        sv_out_json(json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f}", "event", "model", "model", m->path,
+                              "prefill_tokens", (json_int_t)n_prefill, "prefill_tok_s", prefill, "decode_tok_s", decode,
+                              "weight_bytes", bytes, "decode_fraction_of_read", bytes * decode / p->read,
+                              "start_to_first_token_s", open_s + opened));
     else
         sv_out("%s (%s of weights)\n  prefill of %u  %8.1f tok/s\n  decode         %8.1f tok/s, %.2f of the read peak\n"
                "  start to first token of a prompt of 8: %.2f s\n",

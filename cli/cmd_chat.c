@@ -26,11 +26,12 @@ typedef struct chat {
     sv_bytes shown;
 } chat;
 
-static const char help_text[] = "/new        a new conversation\n/system T   system message (empty: none), new conversation\n"
-                                "/think      thinking on or off\n/temp X     temperature\n/seed N     key of the random numbers\n"
-                                "/regen      answer again, with the next seed\n/save F     the conversation as JSON lines\n"
-                                "/info       model, chip, settings\n/quit       the end (also Ctrl-D)\n"
-                                "\"\"\"         begins and ends a text of several lines; Ctrl-C stops an answer\n";
+static const char help_text[] =
+    "/new        a new conversation\n/system T   system message (empty: none), new conversation\n"
+    "/think      thinking on or off\n/temp X     temperature\n/seed N     key of the random numbers\n"
+    "/regen      answer again, with the next seed\n/save F     the conversation as JSON lines\n"
+    "/info       model, chip, settings\n/quit       the end (also Ctrl-D)\n"
+    "\"\"\"         begins and ends a text of several lines; Ctrl-C stops an answer\n";
 
 /* ---- lines ---- */
 
@@ -175,7 +176,9 @@ static sv_err answer(chat *c)
     sv_ids ids = { 0 };
     sv_err err = sv_chat_ids(c->m, c->messages, c->no_think, &ids);
     if (err == SV_OK) {
-        sv_request r = { .prompt = ids.id, .n_prompt = (uint32_t)ids.n, .max_tokens = (uint32_t)sv_arg_u64(c->a, SV_FLAG_MAX_TOKENS),
+        sv_request r = { .prompt = ids.id,
+                         .n_prompt = (uint32_t)ids.n,
+                         .max_tokens = (uint32_t)sv_arg_u64(c->a, SV_FLAG_MAX_TOKENS),
                          .sampling = c->sampling };
         bool opens = false;
         for (size_t i = ids.n; i-- > 0 && ids.n - i < 3;)
@@ -195,8 +198,9 @@ static sv_err answer(chat *c)
     keep_answer(c);
     double s = c->answer.all_s - c->answer.first_s;
     if (sv_out_tty() && c->answer.ids.n > 1)
-        sv_note("(%zu tokens, %.1f tok/s, context %zu of %u)", c->answer.ids.n, s > 0 ? (double)(c->answer.ids.n - 1) / s : 0.0,
-                c->answer.n_prompt + c->answer.ids.n, sv_engine_ctx(c->engine));
+        sv_note("(%zu tokens, %.1f tok/s, context %zu of %u)", c->answer.ids.n,
+                s > 0 ? (double)(c->answer.ids.n - 1) / s : 0.0, c->answer.n_prompt + c->answer.ids.n,
+                sv_engine_ctx(c->engine));
     return SV_OK;
 }
 
@@ -241,9 +245,10 @@ static sv_err save(const chat *c, const char *path)
 static void info(const chat *c)
 {
     const sv_machine *machine = sv_runner_machine(sv_engine_runner(c->engine));
-    sv_out("%s (%s, %.1f million parameters) on %s\ncontext %u, temperature %g, seed %llu, thinking %s, %zu messages\n", c->m->path,
-           c->m->config.family->model_type, (double)sv_model_params(c->m) * 1e-6, machine->dev.spec, sv_engine_ctx(c->engine),
-           (double)c->sampling.temperature, (unsigned long long)c->sampling.seed, c->no_think ? "off" : "on", json_array_size(c->messages));
+    sv_out("%s (%s, %.1f million parameters) on %s\ncontext %u, temperature %g, seed %llu, thinking %s, %zu messages\n",
+           c->m->path, c->m->config.family->model_type, (double)sv_model_params(c->m) * 1e-6, machine->dev.spec,
+           sv_engine_ctx(c->engine), (double)c->sampling.temperature, (unsigned long long)c->sampling.seed,
+           c->no_think ? "off" : "on", json_array_size(c->messages));
 }
 
 static sv_err regenerate(chat *c)
@@ -274,7 +279,8 @@ static void set_number(chat *c, const char *what, const char *text)
 /* What it is when the line begins with a slash and a known word; false: it is a message. */
 static bool command(chat *c, const char *line, sv_err *err)
 {
-    static const char *const words[] = { "/help", "/new", "/system", "/think", "/temp", "/seed", "/regen", "/save", "/info", "/quit" };
+    static const char *const words[] = { "/help", "/new",   "/system", "/think", "/temp",
+                                         "/seed", "/regen", "/save",   "/info",  "/quit" };
     const char *space = strchr(line, ' '), *rest = space ? space + 1 : "";
     size_t n = space ? (size_t)(space - line) : strlen(line);
     int w = 0;
@@ -284,19 +290,35 @@ static bool command(chat *c, const char *line, sv_err *err)
     if (line[0] != '/' || w == 10 || (rest[0] != '\0' && !takes))
         return false;
     switch (w) {
-    case 0: sv_out("%s", help_text); break;
-    case 1: new_chat(c, system_of(c)); break;
-    case 2: new_chat(c, rest); break;
+    case 0:
+        sv_out("%s", help_text);
+        break;
+    case 1:
+        new_chat(c, system_of(c));
+        break;
+    case 2:
+        new_chat(c, rest);
+        break;
     case 3:
         c->no_think = !c->no_think;
         sv_out("thinking %s\n", c->no_think ? "off" : "on");
         break;
     case 4:
-    case 5: set_number(c, words[w], rest); break;
-    case 6: *err = regenerate(c); break;
-    case 7: *err = rest[0] ? save(c, rest) : sv_fail(SV_E_ARG, "/save needs a file name"); break;
-    case 8: info(c); break;
-    default: c->ended = true; break;
+    case 5:
+        set_number(c, words[w], rest);
+        break;
+    case 6:
+        *err = regenerate(c);
+        break;
+    case 7:
+        *err = rest[0] ? save(c, rest) : sv_fail(SV_E_ARG, "/save needs a file name");
+        break;
+    case 8:
+        info(c);
+        break;
+    default:
+        c->ended = true;
+        break;
     }
     return true;
 }
@@ -323,14 +345,17 @@ static void loop(chat *c)
 
 sv_err sv_cmd_chat(const sv_args *a)
 {
-    chat c = { .a = a, .hide = sv_arg_on(a, SV_FLAG_HIDE), .no_think = sv_arg_on(a, SV_FLAG_NO_THINK), .color = sv_out_color() };
+    chat c = {
+        .a = a, .hide = sv_arg_on(a, SV_FLAG_HIDE), .no_think = sv_arg_on(a, SV_FLAG_NO_THINK), .color = sv_out_color()
+    };
     sv_model *m = NULL;
     sv_err err = sv_open_model(a, a->word[0], &m);
     c.m = m;
     if (err == SV_OK)
         err = sv_model_need_tokenizer(m);
     if (err == SV_OK && m->chat_template == NULL)
-        err = sv_fail(SV_E_UNSUPPORTED, "%s has no chat template to talk by; 'samsvar run --raw' sends a text as it is", m->path);
+        err = sv_fail(SV_E_UNSUPPORTED, "%s has no chat template to talk by; 'samsvar run --raw' sends a text as it is",
+                      m->path);
     if (err == SV_OK)
         err = sv_sampling_of(a, m, &c.sampling);
     if (err == SV_OK)

@@ -30,7 +30,8 @@ static sv_err list(bool json)
         if (json)
             json_array_append_new(all, entry_json(&e[i]));
         else
-            sv_out("%-10s %-28s %u device%s  %s%s\n", e[i].name, e[i].chip && e[i].chip->version ? e[i].chip->version : "-", e[i].n_device,
+            sv_out("%-10s %-28s %u device%s  %s%s\n", e[i].name,
+                   e[i].chip && e[i].chip->version ? e[i].chip->version : "-", e[i].n_device,
                    e[i].n_device == 1 ? " " : "s", e[i].path[0] ? e[i].path : "(built in)", e[i].why ? "" : "");
         if (!json && e[i].why != NULL)
             sv_out("           not usable: %s\n", e[i].why);
@@ -64,16 +65,18 @@ static sv_err info(const sv_args *a)
         if (i >= d.chip->n_op || d.chip->op == NULL || d.chip->op[i].run == NULL)
             sv_bytes_printf(&missing, " %s", sv_opspecs[i]->name);
     if (sv_arg_on(a, SV_FLAG_JSON))
-        sv_out_json_pretty(json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:I, s:I, s:s}", "v", 1, "spec", d.spec, "device", d.info.name,
-                                     "variant", d.info.variant, "version", d.chip->version, "threads", (json_int_t)d.info.n_thread,
-                                     "memory_bytes", (json_int_t)d.info.mem_bytes, "exact", d.info.is_exact, "host_memory",
-                                     d.info.host_memory, "ops", (json_int_t)SV_OP_COUNT, "native", (json_int_t)native_rows(d.chip),
-                                     "not_native", missing.p ? missing.p + 1 : ""));
+        sv_out_json_pretty(json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:I, s:I, s:s}", "v", 1, "spec",
+                                     d.spec, "device", d.info.name, "variant", d.info.variant, "version",
+                                     d.chip->version, "threads", (json_int_t)d.info.n_thread, "memory_bytes",
+                                     (json_int_t)d.info.mem_bytes, "exact", d.info.is_exact, "host_memory",
+                                     d.info.host_memory, "ops", (json_int_t)SV_OP_COUNT, "native",
+                                     (json_int_t)native_rows(d.chip), "not_native", missing.p ? missing.p + 1 : ""));
     else
-        sv_out("%s: %s\n  version %s, variant %s, threads %u, memory %s, %s\n  %u of %u ops native%s%s\n", d.spec, d.info.name, d.chip->version,
-               d.info.variant[0] ? d.info.variant : "-", d.info.n_thread, d.info.mem_bytes ? sv_bytes_words((double)d.info.mem_bytes) : "unknown",
-               d.info.is_exact ? "exact" : "not exact", native_rows(d.chip), SV_OP_COUNT, missing.n ? "; the reference runs:" : "",
-               missing.p ? missing.p : "");
+        sv_out("%s: %s\n  version %s, variant %s, threads %u, memory %s, %s\n  %u of %u ops native%s%s\n", d.spec,
+               d.info.name, d.chip->version, d.info.variant[0] ? d.info.variant : "-", d.info.n_thread,
+               d.info.mem_bytes ? sv_bytes_words((double)d.info.mem_bytes) : "unknown",
+               d.info.is_exact ? "exact" : "not exact", native_rows(d.chip), SV_OP_COUNT,
+               missing.n ? "; the reference runs:" : "", missing.p ? missing.p : "");
     sv_bytes_done(&missing);
     sv_chip_close(&d);
     return SV_OK;
@@ -81,12 +84,13 @@ static sv_err info(const sv_args *a)
 
 /* ---- test: conformance, then a tiny model end to end ---- */
 
-static const char tiny[] = "seed: 7\n"
-                           "model:\n  new:\n    model_type: qwen3\n    hidden_size: 64\n    num_hidden_layers: 2\n    num_attention_heads: 4\n"
-                           "    num_key_value_heads: 2\n    head_dim: 16\n    intermediate_size: 96\n    vocab_size: 25\n"
-                           "    max_position_embeddings: 128\n    rms_norm_eps: 1e-6\n    rope_theta: 10000\n    tie_word_embeddings: true\n"
-                           "    attention_bias: false\n    hidden_act: silu\n    eos_token_id: 1\n    pad_token_id: 0\n"
-                           "data:\n  task: chain100\ntrain:\n  steps: 2\n  batch_rows: 4\n  pack_tokens: 128\nschedule:\n  warmup: 0\n";
+static const char tiny[] =
+    "seed: 7\n"
+    "model:\n  new:\n    model_type: qwen3\n    hidden_size: 64\n    num_hidden_layers: 2\n    num_attention_heads: 4\n"
+    "    num_key_value_heads: 2\n    head_dim: 16\n    intermediate_size: 96\n    vocab_size: 25\n"
+    "    max_position_embeddings: 128\n    rms_norm_eps: 1e-6\n    rope_theta: 10000\n    tie_word_embeddings: true\n"
+    "    attention_bias: false\n    hidden_act: silu\n    eos_token_id: 1\n    pad_token_id: 0\n"
+    "data:\n  task: chain100\ntrain:\n  steps: 2\n  batch_rows: 4\n  pack_tokens: 128\nschedule:\n  warmup: 0\n";
 
 typedef struct end_to_end {
     uint64_t weights, ids;
@@ -101,7 +105,11 @@ static sv_err draw_ids(const sv_model *m, const char *chip, uint64_t *hash)
     bool has = true;
     const uint32_t prompt[] = { 8, 16, 9, 22, 2 };
     sv_engine_opts opts = { .chip = chip, .n_ctx = 64 };
-    sv_request r = { .prompt = prompt, .n_prompt = 5, .max_tokens = 32, .sampling = SV_SAMPLING_GREEDY, .ignore_eos = true,
+    sv_request r = { .prompt = prompt,
+                     .n_prompt = 5,
+                     .max_tokens = 32,
+                     .sampling = SV_SAMPLING_GREEDY,
+                     .ignore_eos = true,
                      .want_logprob = true };
     r.sampling.temperature = 1;
     r.sampling.seed = 7;
@@ -153,14 +161,15 @@ static sv_err test_end_to_end(const char *spec, bool json)
     SV_TRY(train_tiny(spec, &chip));
     bool same = ref.weights == chip.weights && ref.ids == chip.ids && sv_bits_same(ref.loss, chip.loss);
     if (json)
-        sv_out_json(json_pack("{s:s, s:b, s:s, s:s}", "event", "end_to_end", "same", same, "weights", sv_hash_words(chip.weights), "ids",
-                              sv_hash_words(chip.ids)));
+        sv_out_json(json_pack("{s:s, s:b, s:s, s:s}", "event", "end_to_end", "same", same, "weights",
+                              sv_hash_words(chip.weights), "ids", sv_hash_words(chip.ids)));
     else
-        sv_out("%s end to end: a training step and 32 tokens of a tiny model, weights %s, answers %s\n", same ? "ok  " : "FAIL",
-               sv_hash_words(chip.weights), sv_hash_words(chip.ids));
+        sv_out("%s end to end: a training step and 32 tokens of a tiny model, weights %s, answers %s\n",
+               same ? "ok  " : "FAIL", sv_hash_words(chip.weights), sv_hash_words(chip.ids));
     if (!same)
         return sv_fail(SV_E_BITS, "%s: a tiny model differs from ref: weights %s, ref %s; answers %s, ref %s", spec,
-                       sv_hash_words(chip.weights), sv_hash_words(ref.weights), sv_hash_words(chip.ids), sv_hash_words(ref.ids));
+                       sv_hash_words(chip.weights), sv_hash_words(ref.weights), sv_hash_words(chip.ids),
+                       sv_hash_words(ref.ids));
     return SV_OK;
 }
 
@@ -179,8 +188,12 @@ static sv_err test(const sv_args *a)
     sv_chip_dev d;
     sv_conform_result r = { 0 };
     bool json = sv_arg_on(a, SV_FLAG_JSON);
-    sv_conform_opts o = { .only_case = UINT32_MAX, .seed = sv_arg_u64(a, SV_FLAG_SEED), .quick = sv_arg_on(a, SV_FLAG_QUICK), .max_fail = 20,
-                          .report = report, .ctx = &json };
+    sv_conform_opts o = { .only_case = UINT32_MAX,
+                          .seed = sv_arg_u64(a, SV_FLAG_SEED),
+                          .quick = sv_arg_on(a, SV_FLAG_QUICK),
+                          .max_fail = 20,
+                          .report = report,
+                          .ctx = &json };
     if (sv_arg_given(a, SV_FLAG_OP))
         o.op = sv_arg_text(a, SV_FLAG_OP);
     if (sv_arg_given(a, SV_FLAG_CASE))
@@ -195,11 +208,12 @@ static sv_err test(const sv_args *a)
     sv_chip_close(&d);
     SV_TRY(err);
     if (json)
-        sv_out_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:s}", "event", "conformance", "chip", spec, "cases", (json_int_t)r.n_case, "failed",
-                              (json_int_t)r.n_fail, "native", (json_int_t)r.n_native, "first", r.first_failure));
+        sv_out_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:s}", "event", "conformance", "chip", spec, "cases",
+                              (json_int_t)r.n_case, "failed", (json_int_t)r.n_fail, "native", (json_int_t)r.n_native,
+                              "first", r.first_failure));
     else
-        sv_out("%s: %llu cases, %llu failed, %llu native, %.1f s\n", spec, (unsigned long long)r.n_case, (unsigned long long)r.n_fail,
-               (unsigned long long)r.n_native, sv_clock_s() - start);
+        sv_out("%s: %llu cases, %llu failed, %llu native, %.1f s\n", spec, (unsigned long long)r.n_case,
+               (unsigned long long)r.n_fail, (unsigned long long)r.n_native, sv_clock_s() - start);
     if (r.n_fail > 0)
         return sv_fail(SV_E_BITS, "%s differs from the reference: %s", spec, r.first_failure);
     return o.op == NULL && is_exact ? test_end_to_end(spec, json) : SV_OK;

@@ -14,7 +14,11 @@ static sv_err read_dtype(const sv_args *a, bool to_gguf, sv_dtype *out)
     static const struct {
         const char *name;
         sv_dtype dtype;
-    } row[] = { { "f32", SV_DT_F32 }, { "bf16", SV_DT_BF16 }, { "f16", SV_DT_F16 }, { "q8_0", SV_DT_Q8_0 }, { "q4_0", SV_DT_Q4_0 } };
+    } row[] = { { "f32", SV_DT_F32 },
+                { "bf16", SV_DT_BF16 },
+                { "f16", SV_DT_F16 },
+                { "q8_0", SV_DT_Q8_0 },
+                { "q4_0", SV_DT_Q4_0 } };
     const char *names[5], *text = sv_arg_text(a, SV_FLAG_DTYPE);
     *out = SV_DTYPE_COUNT;
     if (text[0] == '\0')
@@ -70,10 +74,12 @@ static sv_err convert(const sv_args *a, const sv_model *m, bool to_gguf, sv_dtyp
     const char *out = a->word[1];
     double start = sv_clock_s();
     if (!to_gguf && dtype == SV_DTYPE_COUNT && n_block(m) > 0)
-        return sv_fail(SV_E_UNSUPPORTED, "%s holds %u block-quantised tensors, which a folder cannot say; give --dequant or --dtype bf16",
+        return sv_fail(SV_E_UNSUPPORTED,
+                       "%s holds %u block-quantised tensors, which a folder cannot say; give --dequant or --dtype bf16",
                        m->path, n_block(m));
-    sv_note("%s (%s, %.1f million parameters) -> %s (%s, %s): %s", m->path, m->kind, (double)sv_model_params(m) * 1e-6, out,
-            to_gguf ? "gguf" : "folder", dtype == SV_DTYPE_COUNT ? "types kept" : sv_dtype_name(dtype), loss_words(m, dtype));
+    sv_note("%s (%s, %.1f million parameters) -> %s (%s, %s): %s", m->path, m->kind, (double)sv_model_params(m) * 1e-6,
+            out, to_gguf ? "gguf" : "folder", dtype == SV_DTYPE_COUNT ? "types kept" : sv_dtype_name(dtype),
+            loss_words(m, dtype));
     if (sv_arg_on(a, SV_FLAG_DRY_RUN))
         return SV_OK;
     sv_live("writing %s", out);
@@ -82,7 +88,8 @@ static sv_err convert(const sv_args *a, const sv_model *m, bool to_gguf, sv_dtyp
     SV_TRY(err);
     if (sv_arg_on(a, SV_FLAG_JSON))
         sv_out_json(json_pack("{s:i, s:s, s:s, s:s, s:f}", "v", 1, "in", m->path, "out", out, "dtype",
-                              dtype == SV_DTYPE_COUNT ? "kept" : sv_dtype_name(dtype), "seconds", sv_clock_s() - start));
+                              dtype == SV_DTYPE_COUNT ? "kept" : sv_dtype_name(dtype), "seconds",
+                              sv_clock_s() - start));
     sv_note("written in %.1f s", sv_clock_s() - start);
     return SV_OK;
 }

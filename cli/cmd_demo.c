@@ -44,14 +44,17 @@ static sv_err ask(const sv_args *a, const sv_model *m)
     if (err == SV_OK)
         err = sv_open_engine(a, m, 1, &e);
     if (err == SV_OK) {
-        sv_request r = { .prompt = ids.id, .n_prompt = (uint32_t)ids.n, .max_tokens = 64, .sampling = SV_SAMPLING_GREEDY };
+        sv_request r = {
+            .prompt = ids.id, .n_prompt = (uint32_t)ids.n, .max_tokens = 64, .sampling = SV_SAMPLING_GREEDY
+        };
         sv_out("  %s\n  ", QUESTION);
         double open_s = sv_clock_s() - start;
         err = sv_answer_run(e, m, &r, put, &shown, &w);
         double s = w.all_s - w.first_s;
         if (err == SV_OK)
             sv_out("\n  (%s on %s, T = 0: first token after %.2f s, then %.1f tok/s)\n", sv_path_base(m->path),
-                   sv_runner_machine(sv_engine_runner(e))->dev.spec, open_s + w.first_s, s > 0 ? (double)(w.ids.n - 1) / s : 0.0);
+                   sv_runner_machine(sv_engine_runner(e))->dev.spec, open_s + w.first_s,
+                   s > 0 ? (double)(w.ids.n - 1) / s : 0.0);
         sv_engine_close(e);
     }
     sv_ids_done(&ids);
@@ -72,7 +75,9 @@ static sv_err show_problem(const sv_model *m, sv_engine *e, uint64_t seed, uint3
     sv_str p = { problem.p, problem.n };
     sv_err err = sv_eval_prompt(m, p, true, &ids);
     if (err == SV_OK) {
-        sv_request r = { .prompt = ids.id, .n_prompt = (uint32_t)ids.n, .max_tokens = 110, .sampling = SV_SAMPLING_GREEDY };
+        sv_request r = {
+            .prompt = ids.id, .n_prompt = (uint32_t)ids.n, .max_tokens = 110, .sampling = SV_SAMPLING_GREEDY
+        };
         err = sv_answer_run(e, m, &r, NULL, NULL, &w);
     }
     if (err == SV_OK) {
@@ -80,7 +85,8 @@ static sv_err show_problem(const sv_model *m, sv_engine *e, uint64_t seed, uint3
         sv_bytes_add(&text, w.text.p ? w.text.p : "", w.text.n);
         task->solve(p, NULL, &answer);
         sv_verdict v = task->verify(p, (sv_str){ text.p, text.n }, w.finish == SV_FINISH_STOP, false);
-        sv_out("  %s <think>%s\n      %s (it is %s)\n", problem.p, text.p, v == SV_VERDICT_CORRECT ? "right" : sv_verdict_name(v), answer.p);
+        sv_out("  %s <think>%s\n      %s (it is %s)\n", problem.p, text.p,
+               v == SV_VERDICT_CORRECT ? "right" : sv_verdict_name(v), answer.p);
     }
     sv_bytes_done(&problem);
     sv_bytes_done(&text);
@@ -94,8 +100,14 @@ static sv_err show_thinking(const sv_args *a, const sv_model *m, uint64_t seed)
 {
     sv_engine *e;
     sv_eval_result result;
-    sv_eval_opts o = { .chip = sv_arg_text(a, SV_FLAG_CHIP), .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS),
-                       .n_problem = EVAL_PROBLEMS, .n_sample = 8, .max_tokens = 110, .seed = seed, .task_seed = seed, .only_forced = true };
+    sv_eval_opts o = { .chip = sv_arg_text(a, SV_FLAG_CHIP),
+                       .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS),
+                       .n_problem = EVAL_PROBLEMS,
+                       .n_sample = 8,
+                       .max_tokens = 110,
+                       .seed = seed,
+                       .task_seed = seed,
+                       .only_forced = true };
     SV_TRY(sv_open_engine(a, m, 1, &e));
     sv_err err = SV_OK;
     sv_out("\n  three problems that it has never seen (digits left to right, modulo 100), made to think:\n");
@@ -116,8 +128,11 @@ static sv_err same_bits(const sv_args *a, const sv_model *m, sv_str text, bool r
     sv_ids ids = { 0 };
     sv_err err = sv_user_ids(m, text, raw, &ids);
     if (err == SV_OK) {
-        sv_verify_opts o = { .chip = a->flag[SV_FLAG_CHIP].value, .n_chip = a->flag[SV_FLAG_CHIP].n > 1 ? a->flag[SV_FLAG_CHIP].n : 0,
-                             .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS), .n_decode = n_decode, .prompt = ids.id,
+        sv_verify_opts o = { .chip = a->flag[SV_FLAG_CHIP].value,
+                             .n_chip = a->flag[SV_FLAG_CHIP].n > 1 ? a->flag[SV_FLAG_CHIP].n : 0,
+                             .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS),
+                             .n_decode = n_decode,
+                             .prompt = ids.id,
                              .n_prompt = (uint32_t)ids.n };
         err = sv_verify_model(m, &o);
     }
@@ -160,7 +175,8 @@ static sv_err teach(const sv_args *a, const sv_recipe *r, sv_train *t, const sv_
     uint64_t first = sv_train_steps_made(t) + 1;
     double start = sv_clock_s();
     if (sv_train_done(t))
-        sv_out("  %s holds a finished run; its model is used (another --dir trains anew)\n", sv_arg_text(a, SV_FLAG_DIR));
+        sv_out("  %s holds a finished run; its model is used (another --dir trains anew)\n",
+               sv_arg_text(a, SV_FLAG_DIR));
     sv_err err = sv_train_run(t, &loop);
     sv_train_draw(&loop, first);
     size_t n = loop.n_loss;
@@ -168,7 +184,8 @@ static sv_err teach(const sv_args *a, const sv_recipe *r, sv_train *t, const sv_
     sv_mem_free(loop.loss);
     SV_TRY(err);
     if (stopped)
-        return sv_fail(SV_E_GUARD, "stopped, saved in %s; run the same line again to go on", sv_arg_text(a, SV_FLAG_DIR));
+        return sv_fail(SV_E_GUARD, "stopped, saved in %s; run the same line again to go on",
+                       sv_arg_text(a, SV_FLAG_DIR));
     uint64_t bits;
     SV_TRY(sv_train_hash(t, &bits));
     sv_out("  %zu steps in %s, weights %s\n", n, sv_time_words(sv_clock_s() - start), sv_hash_words(bits));
@@ -208,7 +225,8 @@ sv_err sv_cmd_demo(const sv_args *a)
     if (err == SV_OK)
         err = demo(a, r, real);
     if (err == SV_OK)
-        sv_out("\nDone in %s. Talk to the model: samsvar chat %s\n", sv_time_words(sv_clock_s() - start), sv_arg_text(a, SV_FLAG_DIR));
+        sv_out("\nDone in %s. Talk to the model: samsvar chat %s\n", sv_time_words(sv_clock_s() - start),
+               sv_arg_text(a, SV_FLAG_DIR));
     sv_recipe_drop(r);
     sv_model_close(real);
     sv_arena_drop(arena);

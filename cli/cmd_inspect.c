@@ -36,11 +36,12 @@ static sv_err check_ckpt(const char *path, bool json)
     sv_ckpt_mark mark;
     SV_TRY(sv_ckpt_check(path, &mark, NULL));
     if (json)
-        sv_out_json(json_pack("{s:i, s:s, s:b, s:I, s:s, s:s}", "v", 1, "path", path, "good", 1, "step", (json_int_t)mark.step, "weights",
-                              sv_hash_words(mark.weight_bits), "state", sv_hash_words(mark.state_bits)));
+        sv_out_json(json_pack("{s:i, s:s, s:b, s:I, s:s, s:s}", "v", 1, "path", path, "good", 1, "step",
+                              (json_int_t)mark.step, "weights", sv_hash_words(mark.weight_bits), "state",
+                              sv_hash_words(mark.state_bits)));
     else
-        sv_out("%s: good, step %llu, weights %s, state %s\n", path, (unsigned long long)mark.step, sv_hash_words(mark.weight_bits),
-               sv_hash_words(mark.state_bits));
+        sv_out("%s: good, step %llu, weights %s, state %s\n", path, (unsigned long long)mark.step,
+               sv_hash_words(mark.weight_bits), sv_hash_words(mark.state_bits));
     return SV_OK;
 }
 
@@ -66,8 +67,9 @@ static sv_err inspect_tensors(const sv_args *a)
             tensor_line(it->name, it->dtype, it->n_dim, it->dim);
     }
     if (json)
-        sv_out_json_pretty(json_pack("{s:i, s:s, s:s, s:O, s:I, s:I}", "v", 1, "path", a->word[0], "kind", "safetensors", "tensors", list,
-                                     "items", (json_int_t)items, "bytes", (json_int_t)bytes));
+        sv_out_json_pretty(json_pack("{s:i, s:s, s:s, s:O, s:I, s:I}", "v", 1, "path", a->word[0], "kind",
+                                     "safetensors", "tensors", list, "items", (json_int_t)items, "bytes",
+                                     (json_int_t)bytes));
     else
         sv_out("%zu tensors, %llu items, %s\n", t->n, (unsigned long long)items, sv_bytes_words((double)bytes));
     json_decref(list);
@@ -109,10 +111,10 @@ static void print_config(const sv_model *m)
 {
     const sv_config *c = &m->config;
     sv_out("%s: %s, family %s (%s)\n", m->path, m->kind, c->family->model_type, c->family->architecture);
-    sv_out("  layers %u, width %u, heads %u of %u (key-value heads %u), feed-forward %u\n", c->n_layer, c->d_model, c->n_head, c->d_head,
-           c->n_kv_head, c->d_ff);
-    sv_out("  vocabulary %u, context %u, rope base %g, norm eps %g, embeddings %s\n", c->n_vocab, c->n_ctx, c->theta, (double)c->eps,
-           c->is_tied ? "tied" : "not tied");
+    sv_out("  layers %u, width %u, heads %u of %u (key-value heads %u), feed-forward %u\n", c->n_layer, c->d_model,
+           c->n_head, c->d_head, c->n_kv_head, c->d_ff);
+    sv_out("  vocabulary %u, context %u, rope base %g, norm eps %g, embeddings %s\n", c->n_vocab, c->n_ctx, c->theta,
+           (double)c->eps, c->is_tied ? "tied" : "not tied");
     sv_out("  parameters %llu\n", (unsigned long long)sv_model_params(m));
 }
 
@@ -146,8 +148,8 @@ static void print_json(const sv_args *a, const sv_model *m)
     uint64_t bytes = 0;
     uint32_t n = 0;
     uint8_t digest[32];
-    json_t *list = json_array(), *o = json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "path", m->path, "kind", m->kind, "family",
-                                                m->config.family->model_type);
+    json_t *list = json_array(), *o = json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "path", m->path, "kind", m->kind,
+                                                "family", m->config.family->model_type);
     add_tensors(m, list, &bytes, &n);
     json_object_set_new(o, "config", sv_config_json(&m->config));
     json_object_set_new(o, "parameters", json_integer((json_int_t)sv_model_params(m)));
@@ -155,8 +157,9 @@ static void print_json(const sv_args *a, const sv_model *m)
     json_object_set_new(o, "tensors", list);
     if (m->tokenizer != NULL) {
         sv_tokenizer_hash(m->tokenizer, digest);
-        json_object_set_new(o, "tokenizer", json_pack("{s:I, s:s}", "tokens", (json_int_t)sv_tokenizer_count(m->tokenizer), "hash",
-                                                      sv_hex(digest, 32)));
+        json_object_set_new(o, "tokenizer",
+                            json_pack("{s:I, s:s}", "tokens", (json_int_t)sv_tokenizer_count(m->tokenizer), "hash",
+                                      sv_hex(digest, 32)));
     }
     if (m->chat_template != NULL)
         json_object_set_new(o, "chat_template", json_pack("{s:s}", "hash", template_hash(m)));

@@ -25,11 +25,15 @@ static json_t *text_json(sv_str s)
     return o;
 }
 
-static json_t *number(float v) { return isfinite(v) ? json_real((double)v) : json_null(); }
+static json_t *number(float v)
+{
+    return isfinite(v) ? json_real((double)v) : json_null();
+}
 
 static void put_json(const sink *s, const sv_event *e, sv_str piece)
 {
-    json_t *o = json_pack("{s:s, s:I, s:I}", "event", "token", "id", (json_int_t)e->id, "position", (json_int_t)e->position);
+    json_t *o =
+        json_pack("{s:s, s:I, s:I}", "event", "token", "id", (json_int_t)e->id, "position", (json_int_t)e->position);
     json_object_set_new(o, "piece", text_json(sv_tokenizer_piece(s->m->tokenizer, e->id)));
     json_object_set_new(o, "text", text_json(piece));
     if (!isnan(e->logprob))
@@ -38,8 +42,8 @@ static void put_json(const sink *s, const sv_event *e, sv_str piece)
         json_t *top = json_array();
         for (uint32_t i = 0; i < e->n_top; i++)
             json_array_append_new(top, json_pack("{s:I, s:o, s:o}", "id", (json_int_t)e->top[i].id, "piece",
-                                                 text_json(sv_tokenizer_piece(s->m->tokenizer, e->top[i].id)), "logprob",
-                                                 number(e->top[i].logprob)));
+                                                 text_json(sv_tokenizer_piece(s->m->tokenizer, e->top[i].id)),
+                                                 "logprob", number(e->top[i].logprob)));
         json_object_set_new(o, "top", top);
     }
     sv_out_json(o);
@@ -75,12 +79,12 @@ static void summary(const sv_answer *w, double start, bool json)
     double prefill = w->first_s > 0 ? w->n_prompt / w->first_s : 0;
     const char *why = w->stopped ? "stopped" : w->finish == SV_FINISH_STOP ? "stop" : "length";
     if (json)
-        sv_out_json(json_pack("{s:s, s:s, s:I, s:I, s:o, s:f, s:f, s:f}", "event", "finish", "finish", why, "prompt_tokens",
-                              (json_int_t)w->n_prompt, "tokens", (json_int_t)w->ids.n, "text",
+        sv_out_json(json_pack("{s:s, s:s, s:I, s:I, s:o, s:f, s:f, s:f}", "event", "finish", "finish", why,
+                              "prompt_tokens", (json_int_t)w->n_prompt, "tokens", (json_int_t)w->ids.n, "text",
                               text_json((sv_str){ w->text.p, w->text.n }), "start_to_first_s", start + w->first_s,
                               "prefill_tok_s", prefill, "decode_tok_s", decode_rate(w)));
-    sv_note("%u prompt tokens, %zu drawn (%s); start to first token %.2f s, prefill %.0f tok/s, decode %.1f tok/s", w->n_prompt,
-            w->ids.n, why, start + w->first_s, prefill, decode_rate(w));
+    sv_note("%u prompt tokens, %zu drawn (%s); start to first token %.2f s, prefill %.0f tok/s, decode %.1f tok/s",
+            w->n_prompt, w->ids.n, why, start + w->first_s, prefill, decode_rate(w));
 }
 
 static sv_err prompt_ids(const sv_args *a, const sv_model *m, sv_str text, sv_ids *ids)
@@ -100,7 +104,9 @@ static sv_err answer(const sv_args *a, const sv_model *m, sv_engine *e, const sv
 {
     sink s = { .m = m, .json = sv_arg_on(a, SV_FLAG_JSON), .escape = sv_out_tty() };
     sv_answer w = { 0 };
-    sv_request r = { .prompt = ids->id, .n_prompt = (uint32_t)ids->n, .max_tokens = (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_TOKENS) };
+    sv_request r = { .prompt = ids->id,
+                     .n_prompt = (uint32_t)ids->n,
+                     .max_tokens = (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_TOKENS) };
     r.n_logprob = (uint32_t)sv_arg_u64(a, SV_FLAG_LOGPROBS);
     r.want_logprob = sv_arg_given(a, SV_FLAG_LOGPROBS);
     if (r.want_logprob && !s.json)

@@ -32,8 +32,9 @@ static void put(const sv_args *a, const sv_model *m, const sv_event *e, total *t
         sv_bytes_add(&shown, piece.p, piece.n);
     else
         sv_show(piece, &shown);
-    sv_out_json(json_pack("{s:I, s:o, s:o}", "id", (json_int_t)e->id, "piece", json_stringn(shown.p ? shown.p : "", shown.n),
-                          "logprob", has && isfinite(e->logprob) ? json_real((double)e->logprob) : json_null()));
+    sv_out_json(json_pack("{s:I, s:o, s:o}", "id", (json_int_t)e->id, "piece",
+                          json_stringn(shown.p ? shown.p : "", shown.n), "logprob",
+                          has && isfinite(e->logprob) ? json_real((double)e->logprob) : json_null()));
     sv_bytes_done(&shown);
 }
 
@@ -58,8 +59,9 @@ static sv_err score(const sv_args *a, const sv_model *m, const sv_ids *ids)
     SV_TRY(err);
     double perplexity = t.n_scored ? exp(-t.sum / (double)t.n_scored) : NAN;
     if (sv_arg_on(a, SV_FLAG_JSON))
-        sv_out_json(json_pack("{s:I, s:I, s:f, s:o}", "tokens", (json_int_t)t.n, "scored", (json_int_t)t.n_scored, "logprob", t.sum,
-                              "perplexity", isfinite(perplexity) ? json_real(perplexity) : json_null()));
+        sv_out_json(json_pack("{s:I, s:I, s:f, s:o}", "tokens", (json_int_t)t.n, "scored", (json_int_t)t.n_scored,
+                              "logprob", t.sum, "perplexity",
+                              isfinite(perplexity) ? json_real(perplexity) : json_null()));
     else
         sv_out("%llu tokens, log-probability %.4f, perplexity %.4f\n", (unsigned long long)t.n, t.sum, perplexity);
     return SV_OK;

@@ -16,7 +16,8 @@ static json_t *list_json(const sv_tokenizer *t, const sv_ids *ids)
         else
             sv_bytes_add(&shown, piece.p, piece.n);
         json_t *o = json_pack("{s:I, s:o, s:s}", "id", (json_int_t)ids->id[i], "piece",
-                              json_stringn(shown.p ? shown.p : "", shown.n), "bytes", sv_hex(piece.p, piece.n < 32 ? piece.n : 32));
+                              json_stringn(shown.p ? shown.p : "", shown.n), "bytes",
+                              sv_hex(piece.p, piece.n < 32 ? piece.n : 32));
         if (sv_tokenizer_is_special(t, ids->id[i]))
             json_object_set_new(o, "special", json_true());
         json_array_append_new(out, o);
@@ -46,7 +47,8 @@ sv_err sv_cmd_tokenize(const sv_args *a)
     if (err == SV_OK)
         err = sv_tokenizer_encode_plain(m->tokenizer, text, true, &ids);
     if (err == SV_OK && sv_arg_on(a, SV_FLAG_JSON))
-        sv_out_json(json_pack("{s:i, s:I, s:o}", "v", 1, "n", (json_int_t)ids.n, "tokens", list_json(m->tokenizer, &ids)));
+        sv_out_json(
+            json_pack("{s:i, s:I, s:o}", "v", 1, "n", (json_int_t)ids.n, "tokens", list_json(m->tokenizer, &ids)));
     else if (err == SV_OK)
         list_text(m->tokenizer, &ids);
     if (err == SV_OK && !sv_arg_on(a, SV_FLAG_JSON))

@@ -11,13 +11,20 @@
 
 static sv_train *in_hand; /* for the signal handler */
 
-static void ask_stop(void) { sv_train_request_stop(in_hand); }
+static void ask_stop(void)
+{
+    sv_train_request_stop(in_hand);
+}
 
-static json_t *number(double v) { return v - v == 0 ? json_real(v) : json_null(); }
+static json_t *number(double v)
+{
+    return v - v == 0 ? json_real(v) : json_null();
+}
 
 static void put_step(const sv_train_report *r)
 {
-    json_t *o = json_pack("{s:s, s:I, s:I}", "event", "step", "step", (json_int_t)r->step, "steps", (json_int_t)r->steps);
+    json_t *o =
+        json_pack("{s:s, s:I, s:I}", "event", "step", "step", (json_int_t)r->step, "steps", (json_int_t)r->steps);
     json_object_set_new(o, "loss", number((double)r->loss));
     json_object_set_new(o, "grad_norm", number((double)r->grad_norm));
     json_object_set_new(o, "lr", number((double)r->lr));
@@ -36,8 +43,8 @@ static void tell(const sv_train_report *r, sv_train_loop *loop)
 {
     if (loop->json)
         put_step(r);
-    sv_live("step %llu/%llu  loss %.4f  %.0f tok/s  lr %.2e  %s left", (unsigned long long)r->step, (unsigned long long)r->steps,
-            (double)r->loss, r->tok_s, (double)r->lr, sv_time_words(r->left_s));
+    sv_live("step %llu/%llu  loss %.4f  %.0f tok/s  lr %.2e  %s left", (unsigned long long)r->step,
+            (unsigned long long)r->steps, (double)r->loss, r->tok_s, (double)r->lr, sv_time_words(r->left_s));
     if (r->save_problem != NULL)
         sv_warn("no checkpoint at step %llu: %s", (unsigned long long)r->step, r->save_problem);
     if (r->skipped)
@@ -71,7 +78,8 @@ void sv_train_draw(const sv_train_loop *loop, uint64_t first_step)
         return;
     sv_plot(loop->loss, loop->n_loss, 64, 10, &b);
     sv_note("%s", "loss");
-    sv_note("%s          step %llu%*llu", b.p, (unsigned long long)first_step, 58, (unsigned long long)(first_step + loop->n_loss - 1));
+    sv_note("%s          step %llu%*llu", b.p, (unsigned long long)first_step, 58,
+            (unsigned long long)(first_step + loop->n_loss - 1));
     sv_bytes_done(&b);
 }
 
@@ -123,16 +131,18 @@ static sv_err dry_run(const sv_recipe *r, bool json)
     double per = 4.0 * (double)params;
     if (json) {
         json_t *o = sv_recipe_contract(r);
-        sv_out_json_pretty(json_pack("{s:i, s:o, s:I, s:{s:f, s:f}}", "v", 1, "recipe", o, "parameters", (json_int_t)params, "memory_bytes",
-                                     "chip", 4 * per, "host", 3 * per));
+        sv_out_json_pretty(json_pack("{s:i, s:o, s:I, s:{s:f, s:f}}", "v", 1, "recipe", o, "parameters",
+                                     (json_int_t)params, "memory_bytes", "chip", 4 * per, "host", 3 * per));
         return SV_OK;
     }
     sv_recipe_print(r, &text);
     sv_out("%s", text.p ? text.p : "");
     sv_bytes_done(&text);
-    sv_out("\nparameters: %llu\nmemory on the chip: weights, gradients and two moments %s, beside the activations of %llu leaves in flight\n"
+    sv_out("\nparameters: %llu\nmemory on the chip: weights, gradients and two moments %s, beside the activations of "
+           "%llu leaves in flight\n"
            "memory on the host: %s for saving\n",
-           (unsigned long long)params, sv_bytes_words(4 * per), (unsigned long long)sv_recipe_u64(r, SV_KEY_MICRO), sv_bytes_words(3 * per));
+           (unsigned long long)params, sv_bytes_words(4 * per), (unsigned long long)sv_recipe_u64(r, SV_KEY_MICRO),
+           sv_bytes_words(3 * per));
     return SV_OK;
 }
 
@@ -158,8 +168,9 @@ static sv_err tell_end(sv_train *t, const sv_args *a, const sv_train_loop *loop)
     const char *hash = sv_hash_words(bits);
     unsigned long long step = sv_train_steps_made(t);
     if (sv_arg_on(a, SV_FLAG_JSON))
-        sv_out_json(json_pack("{s:s, s:I, s:b, s:s, s:f, s:I}", "event", loop->stopped ? "stopped" : "done", "step", (json_int_t)step,
-                              "done", sv_train_done(t), "weights", hash, "held_out_loss", loss, "held_out_rows", (json_int_t)n_row));
+        sv_out_json(json_pack("{s:s, s:I, s:b, s:s, s:f, s:I}", "event", loop->stopped ? "stopped" : "done", "step",
+                              (json_int_t)step, "done", sv_train_done(t), "weights", hash, "held_out_loss", loss,
+                              "held_out_rows", (json_int_t)n_row));
     else if (n_row > 0)
         sv_out("step %llu  weights %s  held-out loss %.4f (%u rows)\n", step, hash, loss, n_row);
     else
@@ -171,12 +182,16 @@ static sv_err evaluate(sv_train *t, const sv_args *a, const sv_recipe *r)
 {
     const sv_model *m;
     sv_eval_result result;
-    sv_eval_opts o = { .chip = sv_recipe_text(r, SV_KEY_CHIP), .n_thread = (uint32_t)sv_recipe_u64(r, SV_KEY_THREADS),
-                       .n_problem = (uint32_t)sv_arg_u64(a, SV_FLAG_EVAL), .n_sample = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_SAMPLES),
-                       .max_tokens = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_TOKENS), .seed = sv_recipe_u64(r, SV_KEY_SEED),
+    sv_eval_opts o = { .chip = sv_recipe_text(r, SV_KEY_CHIP),
+                       .n_thread = (uint32_t)sv_recipe_u64(r, SV_KEY_THREADS),
+                       .n_problem = (uint32_t)sv_arg_u64(a, SV_FLAG_EVAL),
+                       .n_sample = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_SAMPLES),
+                       .max_tokens = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_TOKENS),
+                       .seed = sv_recipe_u64(r, SV_KEY_SEED),
                        .task_seed = sv_recipe_u64(r, SV_KEY_SEED) };
     if (!sv_recipe_is(r, SV_KEY_TASK, "chain100"))
-        return sv_fail(SV_E_ARG, "--eval needs data.task: chain100, the recipe has '%s'", sv_recipe_text(r, SV_KEY_TASK));
+        return sv_fail(SV_E_ARG, "--eval needs data.task: chain100, the recipe has '%s'",
+                       sv_recipe_text(r, SV_KEY_TASK));
     SV_TRY(sv_train_model(t, &m));
     SV_TRY(sv_eval_chain100(m, &o, &result));
     sv_eval_print(&result, &o, sv_arg_on(a, SV_FLAG_JSON));

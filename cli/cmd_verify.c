@@ -33,7 +33,9 @@ typedef struct traced {
 static void trace(void *ctx, const sv_trace_row *r)
 {
     traced *t = ctx;
-    result_row row = { .hash = r->hash, .step = t->step, .call = r->call, .output = r->output, .layer = r->layer, .op = r->op };
+    result_row row = {
+        .hash = r->hash, .step = t->step, .call = r->call, .output = r->output, .layer = r->layer, .op = r->op
+    };
     if (t->n == t->keep) {
         t->data = sv_mem_new(r->bytes + 4);
         memcpy(t->data, r->data, r->bytes);
@@ -80,7 +82,9 @@ static sv_err run_steps(sv_runner *r, const sv_verify_opts *o, traced *t, uint32
         int32_t want = (int32_t)n_tok - 1;
         for (uint32_t i = 0; i < n_tok; i++)
             at[i] = (int32_t)(pos + i);
-        sv_step step = { .shape = { n_tok, 1, n_page, 1, 0 }, .tok = tok, .pos = at, .seq = seq, .table = table, .want = &want };
+        sv_step step = {
+            .shape = { n_tok, 1, n_page, 1, 0 }, .tok = tok, .pos = at, .seq = seq, .table = table, .want = &want
+        };
         err = sv_runner_step(r, &step, z, NULL);
         pos += n_tok;
         n_tok = 1;
@@ -98,8 +102,8 @@ static sv_err run_chip(const sv_model *m, const char *spec, const sv_verify_opts
     opts.machine.n_thread = o->n_thread;
     opts.machine.strict_chip = o->strict;
     if (opts.n_ctx > m->config.n_ctx)
-        return sv_fail(SV_E_ARG, "the prompt and %u tokens need a context of %u; %s has %u", o->n_decode, opts.n_ctx, m->path,
-                       m->config.n_ctx);
+        return sv_fail(SV_E_ARG, "the prompt and %u tokens need a context of %u; %s has %u", o->n_decode, opts.n_ctx,
+                       m->path, m->config.n_ctx);
     SV_TRY(sv_runner_open(m, &opts, &r));
     sv_runner_set_trace(r, trace, t);
     sv_err err = run_steps(r, o, t, ids);
@@ -146,7 +150,8 @@ static void index_words(const sv_tensor *shape, uint64_t item, sv_bytes *out)
 }
 
 /* Runs both chips again and keeps the bytes of the row that differs. */
-static sv_err explain(const sv_model *m, const char *const spec[2], const sv_verify_opts *o, const result_row *row, size_t index)
+static sv_err explain(const sv_model *m, const char *const spec[2], const sv_verify_opts *o, const result_row *row,
+                      size_t index)
 {
     traced t[2] = { { .keep = index }, { .keep = index } };
     uint32_t *ids = sv_mem_new((o->n_decode + 1) * sizeof *ids);
@@ -165,16 +170,19 @@ static sv_err explain(const sv_model *m, const char *const spec[2], const sv_ver
         sv_bytes layer = { 0 };
         if (row->layer != UINT32_MAX)
             sv_bytes_printf(&layer, "%u", row->layer);
-        err = sv_fail(SV_E_BITS, "first difference: step %u, call %u, layer %s, op %s, label %s, output %u of shape [%s], index %s\n"
-                                 "%s has %08x (%.9g), %s has %08x (%.9g)",
-                      row->step, row->call, layer.p ? layer.p : "-", sv_opspecs[row->op]->name, t[0].label[0] ? t[0].label : "-", row->output,
-                      shape.p ? shape.p : "", at.p, spec[0], bits[0], (double)sv_bits_f32(bits[0]), spec[1], bits[1],
-                      (double)sv_bits_f32(bits[1]));
+        err =
+            sv_fail(SV_E_BITS,
+                    "first difference: step %u, call %u, layer %s, op %s, label %s, output %u of shape [%s], index %s\n"
+                    "%s has %08x (%.9g), %s has %08x (%.9g)",
+                    row->step, row->call, layer.p ? layer.p : "-", sv_opspecs[row->op]->name,
+                    t[0].label[0] ? t[0].label : "-", row->output, shape.p ? shape.p : "", at.p, spec[0], bits[0],
+                    (double)sv_bits_f32(bits[0]), spec[1], bits[1], (double)sv_bits_f32(bits[1]));
         sv_bytes_done(&at);
         sv_bytes_done(&shape);
         sv_bytes_done(&layer);
     } else if (err == SV_OK) {
-        err = sv_fail(SV_E_BITS, "%s and %s differ in step %u, call %u, but not when run again", spec[0], spec[1], row->step, row->call);
+        err = sv_fail(SV_E_BITS, "%s and %s differ in step %u, call %u, but not when run again", spec[0], spec[1],
+                      row->step, row->call);
     }
     traced_done(&t[0]);
     traced_done(&t[1]);
@@ -182,7 +190,8 @@ static sv_err explain(const sv_model *m, const char *const spec[2], const sv_ver
     return err;
 }
 
-static sv_err compare(const sv_model *m, const char *const spec[2], const sv_verify_opts *o, const traced *first, const traced *t)
+static sv_err compare(const sv_model *m, const char *const spec[2], const sv_verify_opts *o, const traced *first,
+                      const traced *t)
 {
     size_t n = first->n < t->n ? first->n : t->n;
     for (size_t i = 0; i < n; i++)
@@ -197,8 +206,8 @@ static void print_chip(const char *spec, uint64_t hash, const traced *t, double 
 {
     const char *text = sv_hash_words(hash);
     if (json)
-        sv_out_json(json_pack("{s:s, s:s, s:s, s:I, s:f}", "event", "chip", "chip", spec, "hash", text, "results", (json_int_t)t->n,
-                              "seconds", s));
+        sv_out_json(json_pack("{s:s, s:s, s:s, s:I, s:f}", "event", "chip", "chip", spec, "hash", text, "results",
+                              (json_int_t)t->n, "seconds", s));
     else
         sv_out("  %-16s %s   %zu results, %.1f s\n", spec, text, t->n, s);
     sv_out_flush();
@@ -224,8 +233,9 @@ static sv_err verify_on(const sv_model *m, const sv_verify_opts *o, const char *
     }
     sv_live_end();
     if (err == SV_OK && o->json)
-        sv_out_json(json_pack("{s:s, s:b, s:I, s:I, s:I}", "event", "verdict", "identical", 1, "chips", (json_int_t)n_spec,
-                              "results", (json_int_t)first.n, "tokens", (json_int_t)(o->n_prompt + o->n_decode)));
+        sv_out_json(json_pack("{s:s, s:b, s:I, s:I, s:I}", "event", "verdict", "identical", 1, "chips",
+                              (json_int_t)n_spec, "results", (json_int_t)first.n, "tokens",
+                              (json_int_t)(o->n_prompt + o->n_decode)));
     else if (err == SV_OK)
         sv_out("  IDENTICAL: %u chips, %zu results each, %u tokens\n", n_spec, first.n, o->n_prompt + o->n_decode);
     else if (differs != SV_OK && o->json)
@@ -254,7 +264,8 @@ uint32_t sv_verify_chips(sv_arena *arena, const char *spec[16])
         return n;
     for (size_t i = 0; i < n_entry && n < 16; i++) {
         const char *name = entry[i].name;
-        bool own = strcmp(name, "cpu") == 0 || strcmp(name, "ref") == 0 || strcmp(name, "null") == 0 || strcmp(name, "odd") == 0;
+        bool own = strcmp(name, "cpu") == 0 || strcmp(name, "ref") == 0 || strcmp(name, "null") == 0 ||
+                   strcmp(name, "odd") == 0;
         if (own || entry[i].n_device == 0 || sv_chip_open(name, NULL, &dev) != SV_OK)
             continue;
         if (dev.info.is_exact)
@@ -296,13 +307,18 @@ sv_err sv_cmd_verify(const sv_args *a)
     sv_model *m;
     sv_ids ids = { 0 };
     if (a->flag[SV_FLAG_CHIP].n == 1)
-        return sv_fail(SV_E_ARG, "one chip has nothing to be compared with; give --chip twice, or not at all for every chip here");
+        return sv_fail(
+            SV_E_ARG, "one chip has nothing to be compared with; give --chip twice, or not at all for every chip here");
     SV_TRY(sv_open_model(a, a->word[0], &m));
     sv_err err = prompt_of(a, m, &ids);
     if (err == SV_OK) {
-        sv_verify_opts o = { .chip = a->flag[SV_FLAG_CHIP].value, .n_chip = a->flag[SV_FLAG_CHIP].n, .prompt = ids.id,
-                             .n_prompt = (uint32_t)ids.n, .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS),
-                             .strict = sv_arg_on(a, SV_FLAG_STRICT), .json = sv_arg_on(a, SV_FLAG_JSON) };
+        sv_verify_opts o = { .chip = a->flag[SV_FLAG_CHIP].value,
+                             .n_chip = a->flag[SV_FLAG_CHIP].n,
+                             .prompt = ids.id,
+                             .n_prompt = (uint32_t)ids.n,
+                             .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS),
+                             .strict = sv_arg_on(a, SV_FLAG_STRICT),
+                             .json = sv_arg_on(a, SV_FLAG_JSON) };
         o.n_decode = sv_arg_given(a, SV_FLAG_MAX_TOKENS) ? (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_TOKENS) : DEFAULT_DECODE;
         err = sv_verify_model(m, &o);
     }

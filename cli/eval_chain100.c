@@ -61,7 +61,9 @@ static sv_err post(eval *e, const part_plan *p, one *w, uint32_t problem, uint32
     e->task->problem(e->o->task_seed, SV_SPLIT_TEST, problem, &text);
     sv_err err = sv_eval_prompt(e->m, (sv_str){ text.p, text.n }, p->forced, &prompt);
     if (err == SV_OK) {
-        sv_request r = { .prompt = prompt.id, .n_prompt = (uint32_t)prompt.n, .max_tokens = e->o->max_tokens,
+        sv_request r = { .prompt = prompt.id,
+                         .n_prompt = (uint32_t)prompt.n,
+                         .max_tokens = e->o->max_tokens,
                          .sampling = SV_SAMPLING_GREEDY };
         r.sampling.temperature = p->greedy ? 0.0f : 1.0f;
         r.sampling.seed = e->o->seed;
@@ -118,7 +120,8 @@ static bool judge(const eval *e, const part_plan *p, const one *w)
     if (p->forced)
         sv_bytes_add(&text, problem.p, e->task->n_force);
     sv_tokenizer_decode(e->m->tokenizer, w->ids.id, w->ids.n, true, &text);
-    sv_verdict v = e->task->verify((sv_str){ problem.p, problem.n }, (sv_str){ text.p ? text.p : "", text.n }, w->ended, false);
+    sv_verdict v =
+        e->task->verify((sv_str){ problem.p, problem.n }, (sv_str){ text.p ? text.p : "", text.n }, w->ended, false);
     p->out->n_truncated += v == SV_VERDICT_TRUNCATED;
     sv_bytes_done(&problem);
     sv_bytes_done(&text);
@@ -162,8 +165,10 @@ static sv_err run_part(eval *e, const part_plan *p, uint64_t *hash)
 
 sv_err sv_eval_chain100(const sv_model *m, const sv_eval_opts *o, sv_eval_result *out)
 {
-    const part_plan plan[] = { { &out->greedy, 1, false, true }, { &out->sampled, o->n_sample, false, false },
-                               { &out->forced_greedy, 1, true, true }, { &out->forced, o->n_sample, true, false } };
+    const part_plan plan[] = { { &out->greedy, 1, false, true },
+                               { &out->sampled, o->n_sample, false, false },
+                               { &out->forced_greedy, 1, true, true },
+                               { &out->forced, o->n_sample, true, false } };
     eval e = { .m = m, .o = o, .task = &sv_task_chain100, .start = sv_clock_s() };
     sv_engine_opts opts = { .chip = o->chip, .max_running = RUNNING, .n_ctx = 16 + o->max_tokens };
     opts.machine.n_thread = o->n_thread;
@@ -182,36 +187,41 @@ sv_err sv_eval_chain100(const sv_model *m, const sv_eval_opts *o, sv_eval_result
     return err;
 }
 
-/* Samples of one problem are not independent; their share varies at most as one answer's does, so the interval of as many
- * answers as there are problems holds. */
+/* Samples of one problem are not independent; their share varies at most as one answer's does, so the interval of as
+ * many answers as there are problems holds. */
 static void print_part(const char *name, const sv_eval_part *p, uint32_t n_sample, json_t *json)
 {
-    double low, high, mean = p->n ? (double)p->n_right / p->n : 0, pass = p->n_problem ? (double)p->n_pass / p->n_problem : 0;
+    double low, high, mean = p->n ? (double)p->n_right / p->n : 0,
+                      pass = p->n_problem ? (double)p->n_pass / p->n_problem : 0;
     sv_wilson(mean, p->n_problem, &low, &high);
     if (json != NULL) {
-        json_object_set_new(json, name, json_pack("{s:f, s:f, s:f, s:f, s:I, s:f, s:f}", "mean", mean, "low", low, "high", high, "pass", pass,
-                                                  "samples", (json_int_t)n_sample, "truncated", p->n ? (double)p->n_truncated / p->n : 0,
-                                                  "mean_tokens", p->n ? (double)p->n_token / p->n : 0));
+        json_object_set_new(json, name,
+                            json_pack("{s:f, s:f, s:f, s:f, s:I, s:f, s:f}", "mean", mean, "low", low, "high", high,
+                                      "pass", pass, "samples", (json_int_t)n_sample, "truncated",
+                                      p->n ? (double)p->n_truncated / p->n : 0, "mean_tokens",
+                                      p->n ? (double)p->n_token / p->n : 0));
         return;
     }
     sv_out("  %-24s %5.1f %%  [%.1f, %.1f]", name, 100 * mean, 100 * low, 100 * high);
     if (n_sample > 1)
         sv_out("   pass@%u %5.1f %%", n_sample, 100 * pass);
-    sv_out("   %.1f tokens, %.1f %% cut off\n", p->n ? (double)p->n_token / p->n : 0, p->n ? 100.0 * p->n_truncated / p->n : 0);
+    sv_out("   %.1f tokens, %.1f %% cut off\n", p->n ? (double)p->n_token / p->n : 0,
+           p->n ? 100.0 * p->n_truncated / p->n : 0);
 }
 
 void sv_eval_print(const sv_eval_result *r, const sv_eval_opts *o, bool json)
 {
-    json_t *out = json ? json_pack("{s:s, s:s, s:I, s:I, s:f}", "event", "eval", "task", "chain100", "problems", (json_int_t)o->n_problem,
-                                   "max_tokens", (json_int_t)o->max_tokens, "seconds", r->seconds)
-                       : NULL;
+    json_t *out =
+        json ? json_pack("{s:s, s:s, s:I, s:I, s:f}", "event", "eval", "task", "chain100", "problems",
+                         (json_int_t)o->n_problem, "max_tokens", (json_int_t)o->max_tokens, "seconds", r->seconds)
+             : NULL;
     const char *hash = sv_hash_words(r->hash);
     sv_bytes mean = { 0 }, forced = { 0 };
     sv_bytes_printf(&mean, "mean@%u, T = 1", o->n_sample);
     sv_bytes_printf(&forced, "mean@%u, forced to think", o->n_sample);
     if (!json)
-        sv_out("chain100, %u held-out problems, answers of at most %u tokens (95 %% interval; %.0f s)\n", o->n_problem, o->max_tokens,
-               r->seconds);
+        sv_out("chain100, %u held-out problems, answers of at most %u tokens (95 %% interval; %.0f s)\n", o->n_problem,
+               o->max_tokens, r->seconds);
     if (!o->only_forced) {
         print_part(json ? "greedy" : "greedy", &r->greedy, 1, out);
         print_part(json ? "sampled" : mean.p, &r->sampled, o->n_sample, out);

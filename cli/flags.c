@@ -63,9 +63,18 @@ static const char *last_value(const sv_args *a, sv_flag f)
     return a->flag[f].n > 0 ? a->flag[f].value[a->flag[f].n - 1] : flag[f].dflt;
 }
 
-bool sv_arg_given(const sv_args *a, sv_flag f) { return a->flag[f].n > 0; }
-bool sv_arg_on(const sv_args *a, sv_flag f) { return a->flag[f].n > 0; }
-const char *sv_arg_text(const sv_args *a, sv_flag f) { return last_value(a, f); }
+bool sv_arg_given(const sv_args *a, sv_flag f)
+{
+    return a->flag[f].n > 0;
+}
+bool sv_arg_on(const sv_args *a, sv_flag f)
+{
+    return a->flag[f].n > 0;
+}
+const char *sv_arg_text(const sv_args *a, sv_flag f)
+{
+    return last_value(a, f);
+}
 
 uint64_t sv_arg_u64(const sv_args *a, sv_flag f)
 {
@@ -86,7 +95,8 @@ static sv_err check_value(sv_flag f, const char *said, const char *value)
     double x = 0;
     if (r->kind == KIND_U64) {
         if (!sv_str_u64(sv_str_of(value), &u) || (double)u < r->min || (double)u > r->max)
-            return sv_fail(SV_E_ARG, "%s takes a whole number from %.0f to %.0f, found '%s'", said, r->min, r->max, value);
+            return sv_fail(SV_E_ARG, "%s takes a whole number from %.0f to %.0f, found '%s'", said, r->min, r->max,
+                           value);
     } else if (r->kind == KIND_F64) {
         if (!sv_str_f64(sv_str_of(value), &x) || !(x >= r->min && x <= r->max))
             return sv_fail(SV_E_ARG, "%s takes a number from %g to %g, found '%s'", said, r->min, r->max, value);
@@ -274,11 +284,14 @@ void sv_help(sv_verb v, sv_bytes *out)
     if (v < SV_VERB_COUNT) {
         sv_bytes_printf(out, "samsvar %s %s\n\n%s.\n\n", verb[v].name, verb[v].words, verb[v].summary);
         help_flags(v, out);
-        sv_bytes_text(out, "\nExit: 0 done, 1 failed, 2 used wrongly, 3 file, 4 chip, 5 bits differ, 6 stopped with a checkpoint, "
-                           "130 interrupted.\n");
+        sv_bytes_text(
+            out,
+            "\nExit: 0 done, 1 failed, 2 used wrongly, 3 file, 4 chip, 5 bits differ, 6 stopped with a checkpoint, "
+            "130 interrupted.\n");
         return;
     }
-    sv_bytes_text(out, "samsvar VERB ...: trains a reasoning model and serves it with the same bits on every chip.\n\n");
+    sv_bytes_text(out,
+                  "samsvar VERB ...: trains a reasoning model and serves it with the same bits on every chip.\n\n");
     for (int i = 0; i < SV_VERB_COUNT; i++)
         sv_bytes_printf(out, "  %-10s %-48s %s\n", verb[i].name, verb[i].words, verb[i].summary);
     sv_bytes_text(out, "\nEverywhere:\n");
@@ -288,15 +301,14 @@ void sv_help(sv_verb v, sv_bytes *out)
 
 static void complete_bash(sv_bytes *out)
 {
-    sv_bytes_text(out, "_samsvar() {\n    local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}\n    case $verb in\n");
+    sv_bytes_text(out,
+                  "_samsvar() {\n    local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}\n    case $verb in\n");
     for (int v = 0; v < SV_VERB_COUNT; v++) {
         sv_bytes_printf(out, "    %s) COMPREPLY=($(compgen -W \"", verb[v].name);
         for (int f = 0; f < SV_FLAG_COUNT; f++)
             if (flag[f].verbs >> v & 1)
                 sv_bytes_printf(out, "--%s ", flag[f].name);
-        sv_bytes_text(out, v == SV_VERB_chip         ? "list info test bench"
-                           : v == SV_VERB_completion ? "bash zsh fish"
-                                                     : "");
+        sv_bytes_text(out, v == SV_VERB_chip ? "list info test bench" : v == SV_VERB_completion ? "bash zsh fish" : "");
         sv_bytes_text(out, "\" -- \"$cur\"));;\n");
     }
     sv_bytes_text(out, "    *) COMPREPLY=($(compgen -W \"");
@@ -310,7 +322,8 @@ static void complete_zsh(sv_bytes *out)
     sv_bytes_text(out, "#compdef samsvar\n_samsvar() {\n    local -a verbs\n    verbs=(\n");
     for (int v = 0; v < SV_VERB_COUNT; v++)
         sv_bytes_printf(out, "        '%s:%s'\n", verb[v].name, verb[v].summary);
-    sv_bytes_text(out, "    )\n    if (( CURRENT == 2 )); then _describe verb verbs; return; fi\n    case $words[2] in\n");
+    sv_bytes_text(out,
+                  "    )\n    if (( CURRENT == 2 )); then _describe verb verbs; return; fi\n    case $words[2] in\n");
     for (int v = 0; v < SV_VERB_COUNT; v++) {
         sv_bytes_printf(out, "    %s) compadd --", verb[v].name);
         for (int f = 0; f < SV_FLAG_COUNT; f++)
@@ -324,7 +337,8 @@ static void complete_zsh(sv_bytes *out)
 static void complete_fish(sv_bytes *out)
 {
     for (int v = 0; v < SV_VERB_COUNT; v++) {
-        sv_bytes_printf(out, "complete -c samsvar -n __fish_use_subcommand -a %s -d \"%s\"\n", verb[v].name, verb[v].summary);
+        sv_bytes_printf(out, "complete -c samsvar -n __fish_use_subcommand -a %s -d \"%s\"\n", verb[v].name,
+                        verb[v].summary);
         for (int f = 0; f < SV_FLAG_COUNT; f++)
             if (flag[f].verbs >> v & 1)
                 sv_bytes_printf(out, "complete -c samsvar -n '__fish_seen_subcommand_from %s' -l %s%s\n", verb[v].name,

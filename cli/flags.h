@@ -41,10 +41,10 @@ typedef struct sv_args {
 /* SV_E_ARG names the word, what was found and one suggestion. Borrows argv and the environment. */
 sv_err sv_args_parse(int argc, char **argv, sv_args *out);
 
-bool sv_arg_given(const sv_args *a, sv_flag f);        /* by flag or environment */
-bool sv_arg_on(const sv_args *a, sv_flag f);           /* ON flags */
-const char *sv_arg_text(const sv_args *a, sv_flag f);  /* the last value; the default, "" for none */
-uint64_t sv_arg_u64(const sv_args *a, sv_flag f);      /* range was checked by the parser; 0 when "" */
+bool sv_arg_given(const sv_args *a, sv_flag f);       /* by flag or environment */
+bool sv_arg_on(const sv_args *a, sv_flag f);          /* ON flags */
+const char *sv_arg_text(const sv_args *a, sv_flag f); /* the last value; the default, "" for none */
+uint64_t sv_arg_u64(const sv_args *a, sv_flag f);     /* range was checked by the parser; 0 when "" */
 double sv_arg_f64(const sv_args *a, sv_flag f);
 const char *sv_verb_name(sv_verb v);
 /* "no task 'x'; did you mean 'y'?" as SV_E_ARG; words: n allowed ones. */

@@ -55,7 +55,9 @@ int main(int argc, char **argv)
     sv_args a;
     sv_err err = sv_args_parse(argc, argv, &a);
     sv_out_init(sv_arg_on(&a, SV_FLAG_QUIET), sv_arg_on(&a, SV_FLAG_NO_COLOR));
-    sv_log_set(sv_arg_on(&a, SV_FLAG_VERBOSE) ? SV_LOG_DEBUG : sv_arg_on(&a, SV_FLAG_QUIET) ? SV_LOG_ERROR : SV_LOG_WARN,
+    sv_log_set(sv_arg_on(&a, SV_FLAG_VERBOSE) ? SV_LOG_DEBUG
+               : sv_arg_on(&a, SV_FLAG_QUIET) ? SV_LOG_ERROR
+                                              : SV_LOG_WARN,
                sv_str_is(sv_str_of(sv_arg_text(&a, SV_FLAG_LOG_FORMAT)), "json"));
     if (err == SV_OK && sv_arg_on(&a, SV_FLAG_VERSION))
         print_version(sv_arg_on(&a, SV_FLAG_JSON));

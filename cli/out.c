@@ -30,9 +30,18 @@ void sv_out_init(bool quiet, bool no_color)
     o.note_tty = isatty(STDERR_FILENO) == 1;
 }
 
-bool sv_out_tty(void) { return o.out_tty; }
-bool sv_note_tty(void) { return o.note_tty; }
-bool sv_out_color(void) { return o.out_tty && !o.no_color; }
+bool sv_out_tty(void)
+{
+    return o.out_tty;
+}
+bool sv_note_tty(void)
+{
+    return o.note_tty;
+}
+bool sv_out_color(void)
+{
+    return o.out_tty && !o.no_color;
+}
 
 /* ---- stdout ---- */
 
@@ -64,7 +73,10 @@ void sv_out_str(sv_str text)
     keep_failure(fwrite(text.p, 1, text.n, stdout) == text.n);
 }
 
-void sv_out_flush(void) { keep_failure(fflush(stdout) == 0); }
+void sv_out_flush(void)
+{
+    keep_failure(fflush(stdout) == 0);
+}
 
 static int put_json(const char *text, size_t n, void *out)
 {
@@ -96,7 +108,10 @@ void sv_out_json_pretty(json_t *obj)
     putchar('\n');
 }
 
-bool sv_out_failed(void) { return o.failed != 0; }
+bool sv_out_failed(void)
+{
+    return o.failed != 0;
+}
 
 sv_err sv_out_end(void)
 {

@@ -40,7 +40,8 @@ bool sv_out_color(void); /* stdout takes colours */
 
 /* Appends a model's text with control characters (but line feed and tab) as visible escapes. */
 void sv_show(sv_str text, sv_bytes *out);
-/* Appends a curve of n values drawn with dots, `rows` lines of `cols` characters, with the axis' numbers on the left. */
+/* Appends a curve of n values drawn with dots, `rows` lines of `cols` characters, with the axis' numbers on the left.
+ */
 void sv_plot(const float *y, size_t n, uint32_t cols, uint32_t rows, sv_bytes *out);
 /* "1.2 GB", ring of 4 per program. */
 const char *sv_bytes_words(double bytes);

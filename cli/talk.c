@@ -125,8 +125,10 @@ sv_err sv_text_of(const sv_args *a, bool is_word_text, sv_arena *arena, sv_str *
         return sv_file_read(sv_arg_text(a, SV_FLAG_FILE), MAX_TEXT, arena, out);
     if (has_w && strcmp(a->word[1], "-") != 0) {
         *out = sv_str_of(a->word[1]);
-        return is_word_text ? SV_OK : sv_fail(SV_E_ARG, "found '%s' behind the model; give the text by -p TEXT, -f FILE or - (stdin)",
-                                              a->word[1]);
+        return is_word_text
+                   ? SV_OK
+                   : sv_fail(SV_E_ARG, "found '%s' behind the model; give the text by -p TEXT, -f FILE or - (stdin)",
+                             a->word[1]);
     }
     if (!has_w && isatty(STDIN_FILENO) == 1)
         return sv_fail(SV_E_ARG, "no text: give -p TEXT, -f FILE or - (stdin)");
@@ -153,7 +155,10 @@ static sv_err no_template(const sv_model *m)
 sv_err sv_chat_ids(const sv_model *m, const json_t *messages, bool no_think, sv_ids *out)
 {
     json_t *kwargs = no_think ? json_pack("{s:b}", "enable_thinking", 0) : NULL;
-    sv_template_input in = { .messages = messages, .kwargs = kwargs, .bos_token = m->bos_token, .eos_token = m->eos_token,
+    sv_template_input in = { .messages = messages,
+                             .kwargs = kwargs,
+                             .bos_token = m->bos_token,
+                             .eos_token = m->eos_token,
                              .add_generation_prompt = true };
     sv_marked text = { 0 };
     SV_TRY(sv_model_need_tokenizer(m));

@@ -19,7 +19,10 @@ static const char *cli_bin(void)
     return bin && bin[0] ? bin : "build/samsvar";
 }
 
-static int cli_missing(void) { return access(cli_bin(), X_OK) != 0; }
+static int cli_missing(void)
+{
+    return access(cli_bin(), X_OK) != 0;
+}
 
 static void cli_read(const char *name, char *to, size_t cap)
 {
@@ -36,14 +39,18 @@ static void cli_read(const char *name, char *to, size_t cap)
 static int cli_env(const char *env, const char *args)
 {
     char line[4096];
-    snprintf(line, sizeof line, "env -u SAMSVAR_CHIP -u SAMSVAR_THREADS %s %s %s >%s/out 2>%s/err", env, cli_bin(), args, cli_root, cli_root);
+    snprintf(line, sizeof line, "env -u SAMSVAR_CHIP -u SAMSVAR_THREADS %s %s %s >%s/out 2>%s/err", env, cli_bin(),
+             args, cli_root, cli_root);
     int rc = system(line);
     cli_read("out", cli_out, sizeof cli_out);
     cli_read("err", cli_err, sizeof cli_err);
     return WIFEXITED(rc) ? WEXITSTATUS(rc) : 128 + WTERMSIG(rc);
 }
 
-static int cli(const char *args) { return cli_env("", args); }
+static int cli(const char *args)
+{
+    return cli_env("", args);
+}
 
 /* Formats into a ring of 16 texts; %s of cli_root is the test's own folder. */
 #define CLI_TEXT(...) cli_text_(__VA_ARGS__)
@@ -59,7 +66,10 @@ __attribute__((format(printf, 1, 2))) static const char *cli_text_(const char *f
     return text[at];
 }
 
-static int cli_has(const char *text, const char *part) { return strstr(text, part) != NULL; }
+static int cli_has(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
+}
 
 static int cli_set_up(void **state)
 {

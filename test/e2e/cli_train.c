@@ -29,7 +29,10 @@ static const char *text_of(const char *text, const char *key, char *to, size_t c
     return to;
 }
 
-static const char *model(void) { return CLI_TEXT("%s/whole/step-000060", cli_root); }
+static const char *model(void)
+{
+    return CLI_TEXT("%s/whole/step-000060", cli_root);
+}
 
 /* First: everything else needs its model. */
 static void test_training_ends_with_a_checkpoint_and_a_hash(void **state)
@@ -88,7 +91,9 @@ static void test_an_answer_streams_with_log_probs(void **state)
     assert_true(cli_has(cli_err, "start to first token"));
     assert_int_equal(cli(CLI_TEXT("run %s -q -p '2*3*7+1+1+8:' --max-tokens 4", model())), 0);
     assert_string_equal(cli_err, "");
-    assert_int_equal(system(CLI_TEXT("printf '2*3*7+1+1+8:' | %s run %s - -q --max-tokens 4 >%s/stdin", cli_bin(), model(), cli_root)), 0);
+    assert_int_equal(system(CLI_TEXT("printf '2*3*7+1+1+8:' | %s run %s - -q --max-tokens 4 >%s/stdin", cli_bin(),
+                                     model(), cli_root)),
+                     0);
     assert_int_equal(system(CLI_TEXT("cmp -s %s/stdin %s/out", cli_root, cli_root)), 0);
 }
 
@@ -124,7 +129,8 @@ static void test_chat_without_a_terminal_reads_plain_lines(void **state)
     (void)state;
     if (cli_missing())
         skip();
-    int rc = system(CLI_TEXT("printf '2*3*7+1+1+8:\\n/temp x\\n/info\\n/save %s/chat.jsonl\\n/quit\\nnever' | %s chat %s --max-tokens 8 >%s/chat 2>&1",
+    int rc = system(CLI_TEXT("printf '2*3*7+1+1+8:\\n/temp x\\n/info\\n/save %s/chat.jsonl\\n/quit\\nnever' | %s chat "
+                             "%s --max-tokens 8 >%s/chat 2>&1",
                              cli_root, cli_bin(), model(), cli_root));
     assert_int_equal(WEXITSTATUS(rc), 0);
     cli_read("chat", cli_out, sizeof cli_out);
@@ -157,7 +163,8 @@ static void test_verify_finds_chips_identical(void **state)
     (void)state;
     if (cli_missing())
         skip();
-    assert_int_equal(cli(CLI_TEXT("verify %s --chip cpu --chip cpu:scalar --chip ref --chip odd --max-tokens 6", model())), 0);
+    assert_int_equal(
+        cli(CLI_TEXT("verify %s --chip cpu --chip cpu:scalar --chip ref --chip odd --max-tokens 6", model())), 0);
     assert_true(cli_has(cli_out, "IDENTICAL: 4 chips"));
     assert_int_equal(cli(CLI_TEXT("verify %s --chip cpu --chip ref --max-tokens 2 --json", model())), 0);
     assert_true(cli_has(cli_out, "\"event\":\"verdict\",\"identical\":true"));

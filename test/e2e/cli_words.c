@@ -9,8 +9,8 @@
 
 #include "test/cli_run.h"
 
-static const char *const verbs[] = { "run", "chat", "score", "train", "verify", "inspect", "convert", "tokenize", "bench", "chip", "demo",
-                                     "completion" };
+static const char *const verbs[] = { "run",     "chat",     "score", "train", "verify", "inspect",
+                                     "convert", "tokenize", "bench", "chip",  "demo",   "completion" };
 
 static void test_every_verb_has_help_on_stdout(void **state)
 {

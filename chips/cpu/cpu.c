@@ -76,6 +76,8 @@ static void cpu_close(sv_device *d)
     if (d == NULL)
         return;
     sv_cpu_pool_drop(d->pool);
+    for (uint32_t i = 0; i < d->n_spare; i++)
+        free(d->spare[i].p);
     free(d->work);
     free(d->plan);
     free(d);
@@ -156,31 +158,88 @@ static void *cpu_block(size_t bytes)
     return p;
 }
 
+/* Freed blocks of a step's size are kept: a trainer frees and allocates its arena whenever the shape of a step changes, and
+ * fresh pages cost about a tenth of the step. */
+#define SPARE_LEAST ((size_t)1 << 20)
+#define SPARE_MOST ((size_t)256 << 20) /* all spares together */
+
+static void drop_spare(sv_device *d, uint32_t i)
+{
+    free(d->spare[i].p);
+    memmove(&d->spare[i], &d->spare[i + 1], (--d->n_spare - i) * sizeof *d->spare);
+}
+
+static void *take_spare(sv_device *d, size_t bytes, size_t *room)
+{
+    for (uint32_t i = d->n_spare; i-- > 0;)
+        if (d->spare[i].room >= bytes && d->spare[i].room / 2 <= bytes) {
+            void *p = d->spare[i].p;
+            *room = d->spare[i].room;
+            memmove(&d->spare[i], &d->spare[i + 1], (--d->n_spare - i) * sizeof *d->spare);
+            return p;
+        }
+    return NULL;
+}
+
+static void keep_spare(sv_device *d, void *p, size_t room)
+{
+    size_t total = room;
+    for (uint32_t i = 0; i < d->n_spare; i++)
+        total += d->spare[i].room;
+    while (d->n_spare > 0 && (total > SPARE_MOST || d->n_spare == SV_CPU_SPARES)) {
+        total -= d->spare[0].room;
+        drop_spare(d, 0);
+    }
+    d->spare[d->n_spare++] = (sv_cpu_spare){ p, room };
+}
+
 typedef struct cpu_buffer {
     sv_buffer base;
     bool owned;
+    size_t room; /* bytes that the block has; 0: it is not kept when freed */
 } cpu_buffer;
+
+static void *cpu_block_or_spare(sv_device *d, size_t bytes, size_t *room)
+{
+    *room = 0;
+    if (bytes < SPARE_LEAST || bytes > SPARE_MOST / 2)
+        return cpu_block(bytes);
+    void *p = take_spare(d, bytes, room);
+    if (p == NULL) {
+        *room = bytes + bytes / 8; /* the next step is seldom of exactly this size */
+        p = cpu_block(*room);
+    }
+    return p;
+}
 
 static sv_err cpu_alloc(sv_device *d, size_t bytes, sv_buffer **out)
 {
+    size_t room = 0;
     cpu_buffer *b = malloc(sizeof *b);
-    void *p = b ? cpu_block(bytes) : NULL;
+    void *p = b ? cpu_block_or_spare(d, bytes, &room) : NULL;
+    while (b != NULL && p == NULL && d->n_spare > 0) {
+        drop_spare(d, 0);
+        room = 0;
+        p = cpu_block(bytes);
+    }
     if (p == NULL) {
         free(b);
         return d->host->fail(SV_E_NOMEM, "cpu: %zu bytes are not to be had; use a smaller model, context or batch", bytes);
     }
-    *b = (cpu_buffer){ { p, bytes }, true };
+    *b = (cpu_buffer){ { p, bytes }, true, room };
     *out = &b->base;
     return SV_OK;
 }
 
-static void cpu_free(sv_device *d, sv_buffer *b)
+static void cpu_free(sv_device *d, sv_buffer *buf)
 {
-    (void)d;
+    cpu_buffer *b = (cpu_buffer *)buf;
     if (b == NULL)
         return;
-    if (((cpu_buffer *)b)->owned)
-        free(b->host);
+    if (b->owned && b->room > 0)
+        keep_spare(d, b->base.host, b->room);
+    else if (b->owned)
+        free(b->base.host);
     free(b);
 }
 
@@ -189,7 +248,7 @@ static sv_err cpu_wrap(sv_device *d, void *host, size_t bytes, sv_buffer **out)
     cpu_buffer *b = malloc(sizeof *b);
     if (b == NULL)
         return d->host->fail(SV_E_NOMEM, "cpu: no memory for a buffer");
-    *b = (cpu_buffer){ { host, bytes }, false };
+    *b = (cpu_buffer){ { host, bytes }, false, 0 };
     *out = &b->base;
     return SV_OK;
 }

@@ -36,6 +36,14 @@ extern const sv_cpu_isa sv_cpu_avx512emu;
 extern const sv_cpu_isa sv_cpu_neon;
 #endif
 
+#define SV_CPU_SPARES 8
+
+/* A block that was freed and waits to be allocated again. */
+typedef struct sv_cpu_spare {
+    void *p;
+    size_t room;
+} sv_cpu_spare;
+
 struct sv_device {
     const sv_cpu_isa *isa;
     const sv_host *host;
@@ -45,6 +53,8 @@ struct sv_device {
     size_t work_slice;
     void *plan; /* what the caller writes before a job and all shares read */
     size_t plan_bytes;
+    sv_cpu_spare spare[SV_CPU_SPARES]; /* oldest first */
+    uint32_t n_spare;
 };
 
 #define SV_CPU_TRY(x) \

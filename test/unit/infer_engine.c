@@ -270,6 +270,15 @@ static void test_a_cancelled_request_is_silent_at_once(void **state)
     sv_engine_cancel(e, c);
     sv_engine_cancel(e, a);
     assert_false(next(e, &ev));
+    sv_engine_close(e);
+    e = open_engine(3, 0, 0);
+    a = post(e, &r), b = post(e, &r), c = post(e, &r);
+    assert_true(next(e, &ev));
+    sv_engine_cancel(e, b);
+    assert_true(next(e, &ev)); /* what waited behind the cancelled one is still there */
+    assert_true(ev.ticket == c && ev.kind == SV_EVENT_TOKEN && ev.position == 40);
+    sv_engine_cancel(e, a);
+    sv_engine_cancel(e, c);
     a = post(e, &r); /* the queue is whole again */
     assert_true(next(e, &ev));
     assert_true(ev.ticket == a);
@@ -296,6 +305,56 @@ static void test_one_token_is_scored_without_a_step(void **state)
     sv_engine_close(e);
 }
 
+static void test_a_score_that_was_pushed_out_reports_each_token_once(void **state)
+{
+    (void)state;
+    static sv_event alone[LAW_CTX + 1];
+    sv_event ev;
+    sv_engine *e = open_engine(2, 4, 1); /* pages for 128 positions, a prompt token a step */
+    sv_request score = { .prompt = prompt, .n_prompt = 60, .score = true }, draw = greedy(1, 90);
+    draw.ignore_eos = true;
+    assert_int_equal(run(e, &score, alone, LAW_CTX), 61);
+    sv_ticket a = post(e, &draw), b = 0;
+    uint32_t n = 0;
+    while (next(e, &ev)) {
+        if (ev.ticket == a && ev.position == 30)
+            b = post(e, &score);
+        if (ev.ticket != b)
+            continue;
+        assert_int_equal(ev.kind, alone[n].kind);
+        assert_int_equal(ev.position, alone[n].position);
+        assert_true(sv_bits_same(ev.logprob, alone[n].logprob));
+        n++;
+    }
+    assert_int_equal(n, 61);
+    assert_int_equal(e->n_preempted, 1);
+    sv_engine_close(e);
+}
+
+static void test_a_step_has_no_more_scored_rows_than_there_is_room_for(void **state)
+{
+    (void)state;
+    static sv_event alone[LAW_CTX + 1];
+    sv_event ev;
+    sv_engine *e = open_engine(3, 0, 64);
+    sv_request score = { .prompt = prompt, .n_prompt = 100, .score = true };
+    run(e, &score, alone, LAW_CTX);
+    e->max_score = 5; /* as with a large vocabulary */
+    uint32_t n[3] = { 0 };
+    sv_ticket first = post(e, &score);
+    post(e, &score);
+    post(e, &score);
+    while (next(e, &ev)) {
+        assert_true(e->n_score <= 5);
+        const sv_event *expected = &alone[n[ev.ticket - first]++];
+        assert_int_equal(ev.position, expected->position);
+        assert_true(sv_bits_same(ev.logprob, expected->logprob));
+    }
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(n[i], 101);
+    sv_engine_close(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +366,8 @@ int main(void)
         cmocka_unit_test(test_the_first_token_leaves_when_its_own_prompt_is_done),
         cmocka_unit_test(test_requests_start_in_order_of_arrival),
         cmocka_unit_test(test_a_cancelled_request_is_silent_at_once),
+        cmocka_unit_test(test_a_score_that_was_pushed_out_reports_each_token_once),
+        cmocka_unit_test(test_a_step_has_no_more_scored_rows_than_there_is_room_for),
         cmocka_unit_test(test_one_token_is_scored_without_a_step),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

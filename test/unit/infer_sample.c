@@ -160,7 +160,7 @@ static void test_temperature_zero_takes_the_lowest_of_equals(void **state)
 
 static void agree(sv_sampler *s, const float *z, uint32_t n, const sv_sampling *how, const char *what)
 {
-    static const uint32_t seen[] = { 3, 1, 3, 0, 2, 3, 1 };
+    static const uint32_t seen[] = { 3, 1, 3, 0, 2, 3, 0 }; /* 1 is in the prompt alone */
     for (uint32_t position = 7; position < 17; position++) {
         uint32_t got = sv_sample(s, z, n, how, seen, 7, 4, position);
         uint32_t expected = plain_sample(z, n, how, seen, 7, 4, position);
@@ -210,6 +210,40 @@ static void test_the_sampler_equals_one_that_sorts_everything(void **state)
             z[j] = j % 2 ? 0.0f : -0.0f;
         agree_on_all(s, z, n, "zeros");
     }
+    sv_sampler_drop(s);
+}
+
+static void test_borders_of_cumulative_chunks_are_strict_where_the_law_is(void **state)
+{
+    (void)state;
+    enum { V = 512 };
+    static const float z[V]; /* p = 2^-9: every sum is exact */
+    sv_sampler *s = sv_sampler_make(V);
+    sv_sampling how = OFF, half = OFF;
+    how.seed = 5; /* whose draw at this place is exactly 1/2 */
+    assert_true(sv_philox_uniform(sv_philox_at(5, how.stream, 0, 0, 964234).w[0]) == 0.5f);
+    assert_int_equal(sv_sample(s, z, V, &how, NULL, 0, 0, 964234), 256);
+    half.top_p = 0.5f;
+    uint32_t most = 0;
+    for (uint32_t position = 0; position < 5000; position++) {
+        uint32_t id = sv_sample(s, z, V, &half, NULL, 0, 0, position);
+        most = id > most ? id : most;
+    }
+    assert_int_equal(most, 255);
+    sv_sampler_drop(s);
+}
+
+/* Nearly equal probabilities, so that the last bits of the cumulative sums decide now and then. */
+static void test_cumulative_sums_are_in_chunks_of_256(void **state)
+{
+    (void)state;
+    static float z[MOST];
+    normals(70, MOST, 0.01f, z);
+    sv_sampler *s = sv_sampler_make(MOST);
+    sv_sampling how = OFF;
+    for (uint32_t position = 0; position < 8000; position++)
+        assert_int_equal(sv_sample(s, z, MOST, &how, NULL, 0, 0, position),
+                         plain_sample(z, MOST, &how, NULL, 0, 0, position));
     sv_sampler_drop(s);
 }
 
@@ -365,6 +399,8 @@ int main(void)
         cmocka_unit_test(test_five_logits_give_the_published_draws),
         cmocka_unit_test(test_temperature_zero_takes_the_lowest_of_equals),
         cmocka_unit_test(test_the_sampler_equals_one_that_sorts_everything),
+        cmocka_unit_test(test_borders_of_cumulative_chunks_are_strict_where_the_law_is),
+        cmocka_unit_test(test_cumulative_sums_are_in_chunks_of_256),
         cmocka_unit_test(test_what_is_forbidden_or_nan_is_never_drawn),
         cmocka_unit_test(test_ids_behind_the_real_ones_do_not_exist),
         cmocka_unit_test(test_a_draw_depends_on_its_place_alone),

@@ -46,6 +46,10 @@ OCL_SRC  := $(wildcard chips/opencl/*.c)
 OCL_TEXT := $(wildcard chips/opencl/kernels/*.cl) num/canon.inc num/halve.h
 PLUGINS  := $(if $(HAVE_OPENCL),$(B)/samsvar-chip-opencl.so)
 
+# One short line per file; V=1 shows the commands.
+Q   := $(if $(V),,@)
+say  = @$(if $(or $(V),$(findstring s,$(firstword -$(MAKEFLAGS)))),:,printf '%-5s%s\n' $(1) $(2))
+
 .PHONY: all
 all: $(B)/samsvar $(PLUGINS)
 
@@ -54,32 +58,38 @@ warnings  = $(if $(findstring chips/,$(1)),$(CHIP_WARN_FLAGS),$(WARN_FLAGS)) -We
 
 $(B)/%.o: %.c tools/flags.mk
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(call warnings,$<) $(PKG_CFLAGS) $(call isa_flags,$@) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) $(call warnings,$<) $(PKG_CFLAGS) $(call isa_flags,$@) -c $< -o $@
 $(B)/t/%.o: %.c tools/flags.mk
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(TEST_DEFS) $(call warnings,$<) $(PKG_CFLAGS) $(call isa_flags,$@) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) $(TEST_DEFS) $(call warnings,$<) $(PKG_CFLAGS) $(call isa_flags,$@) -c $< -o $@
 $(B)/libsamsvar.a: $(OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 $(B)/libsamsvar-test.a: $(TEST_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 $(B)/samsvar: $(CLI_OBJ) $(B)/libsamsvar.a
-	$(LINK) $^ $(LIBS) -ledit -o $@
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $^ $(LIBS) -ledit -o $@
 
 $(B)/gen/opencl_kernels.inc: $(OCL_TEXT) tools/embed.sh
 	@mkdir -p $(@D)
-	sh tools/embed.sh $@ $(OCL_TEXT)
+	$(Q)sh tools/embed.sh $@ $(OCL_TEXT)
 $(B)/chips/opencl/program.o: $(B)/gen/opencl_kernels.inc
 $(B)/samsvar-chip-opencl.so: $(OCL_SRC:%.c=$(B)/%.o)
-	$(LINK) -shared $^ -lOpenCL -o $@
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared $^ -lOpenCL -o $@
 
 $(B)/test/%: test/%.c $(B)/libsamsvar-test.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MF $@.d $(TEST_DEFS) -Wall -Wextra $(PKG_CFLAGS) $< $(B)/libsamsvar-test.a -rdynamic $(LIBS) -lcmocka -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MF $@.d $(TEST_DEFS) -Wall -Wextra $(PKG_CFLAGS) $< $(B)/libsamsvar-test.a -rdynamic $(LIBS) -lcmocka -o $@
 $(B)/bench/%: bench/%.c $(B)/libsamsvar.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MF $@.d -Wall -Wextra $(PKG_CFLAGS) $< $(B)/libsamsvar.a -rdynamic $(LIBS) -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MF $@.d -Wall -Wextra $(PKG_CFLAGS) $< $(B)/libsamsvar.a -rdynamic $(LIBS) -o $@
 
 # Fuzzers: readers of what others wrote, and what they stand on.
 FUZZ_CC   = clang-14 -std=gnu11 -D_GNU_SOURCE -O1 -g -MMD -MP -Iinclude -I. $(BITS_FLAGS) $(PKG_CFLAGS) -fno-sanitize-recover=all

@@ -28,12 +28,14 @@ static sv_err read_opts(sv_engine *e, const sv_model *m, const sv_engine_opts *o
     e->chunk = o->chunk ? o->chunk : CHUNK_DEFAULT;
     e->n_column = sv_pages_for(e->n_ctx);
     if (e->max_running > RUNNING_MAX)
-        return sv_fail(SV_E_ARG, "%u sequences in one step are asked for; allowed are 1 to %u", e->max_running, RUNNING_MAX);
+        return sv_fail(SV_E_ARG, "%u sequences in one step are asked for; allowed are 1 to %u", e->max_running,
+                       RUNNING_MAX);
     if (e->chunk > CHUNK_MAX)
         return sv_fail(SV_E_ARG, "prompt chunks of %u tokens are asked for; allowed are 1 to %u", e->chunk, CHUNK_MAX);
     uint64_t n_page = o->n_page ? o->n_page : (uint64_t)e->max_running * e->n_column;
     if (n_page > PAGE_MAX)
-        return sv_fail(SV_E_ARG, "%llu KV pages are asked for; allowed are 1 to %u: take fewer sequences or a shorter context",
+        return sv_fail(SV_E_ARG,
+                       "%llu KV pages are asked for; allowed are 1 to %u: take fewer sequences or a shorter context",
                        (unsigned long long)n_page, PAGE_MAX);
     e->n_page = (uint32_t)n_page;
     e->max_score = SCORE_ITEMS / e->n_vocab > SCORE_ROWS_MIN ? SCORE_ITEMS / e->n_vocab : SCORE_ROWS_MIN;
@@ -125,10 +127,11 @@ static sv_err check_request(const sv_engine *e, const sv_request *r)
     if (r->n_prompt == 0)
         return sv_fail(SV_E_ARG, "the prompt is empty; at least one token is needed");
     if ((uint64_t)r->n_prompt + answer > longest(e))
-        return sv_fail(SV_E_ARG,
-                       "a prompt of %u tokens and an answer of %u do not fit: a sequence has at most %u (context %u, %u KV "
-                       "pages of %u)",
-                       r->n_prompt, answer, longest(e), e->n_ctx, e->n_page, SV_PAGE);
+        return sv_fail(
+            SV_E_ARG,
+            "a prompt of %u tokens and an answer of %u do not fit: a sequence has at most %u (context %u, %u KV "
+            "pages of %u)",
+            r->n_prompt, answer, longest(e), e->n_ctx, e->n_page, SV_PAGE);
     for (uint32_t i = 0; i < r->n_prompt; i++)
         if (r->prompt[i] >= e->n_vocab)
             return sv_fail(SV_E_ARG, "prompt token %u is %u; the vocabulary has %u", i, r->prompt[i], e->n_vocab);
@@ -228,8 +231,13 @@ static sv_err run_step(sv_engine *e)
         return SV_OK; /* what was admitted is finished: prompts of one token to score */
     sv_engine_layout(e);
     SV_ASSERT(e->n_tok > 0);
-    sv_step step = { .shape = { e->n_tok, e->max_running, e->n_column, e->n_want, 0 }, .tok = e->tok, .pos = e->pos,
-                     .seq = e->seq, .table = e->table, .want = e->want, .target = e->wants_lp ? e->target : NULL };
+    sv_step step = { .shape = { e->n_tok, e->max_running, e->n_column, e->n_want, 0 },
+                     .tok = e->tok,
+                     .pos = e->pos,
+                     .seq = e->seq,
+                     .table = e->table,
+                     .want = e->want,
+                     .target = e->wants_lp ? e->target : NULL };
     uint64_t start = sv_clock_ns();
     SV_TRY(sv_runner_step(e->runner, &step, e->wants_logits ? e->logits : NULL, e->lp));
     measure(e, sv_clock_ns() - start);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The serving engine: many requests on one runner. Prefill in chunks, decode of all running sequences in one step, KV in
- * pages. What a request gets never depends on its neighbours, the chunk size, the pages or the threads.
+ * The serving engine: many requests on one runner. Prefill in chunks, decode of all running sequences in one step, KV
+ * in pages. What a request gets never depends on its neighbours, the chunk size, the pages or the threads.
  * Threads: used by one thread at a time.
  */
 #ifndef SV_INFER_ENGINE_H
@@ -15,26 +15,26 @@ typedef uint64_t sv_ticket; /* 0: none */
 typedef struct sv_engine_opts {
     const char *chip;
     sv_machine_opts machine;
-    uint32_t n_ctx;        /* longest sequence, at most the model's; 0: the model's, at most 8,192 */
-    uint32_t max_running;  /* sequences in one step; 0: 1 */
-    uint32_t n_page;       /* KV pages; 0: max_running sequences of n_ctx */
-    uint32_t chunk;        /* prompt tokens in one step; 0: 256 */
+    uint32_t n_ctx;       /* longest sequence, at most the model's; 0: the model's, at most 8,192 */
+    uint32_t max_running; /* sequences in one step; 0: 1 */
+    uint32_t n_page;      /* KV pages; 0: max_running sequences of n_ctx */
+    uint32_t chunk;       /* prompt tokens in one step; 0: 256 */
 } sv_engine_opts;
 
 sv_err sv_engine_open(const sv_model *m, const sv_engine_opts *opts, sv_engine **out);
 void sv_engine_close(sv_engine *e); /* NULL is fine */
 
 typedef struct sv_request {
-    const uint32_t *prompt;    /* ids; copied */
-    uint32_t n_prompt;         /* >= 1; prompt + max_tokens must fit n_ctx */
-    uint32_t max_tokens;       /* 0: up to n_ctx */
+    const uint32_t *prompt; /* ids; copied */
+    uint32_t n_prompt;      /* >= 1; prompt + max_tokens must fit n_ctx */
+    uint32_t max_tokens;    /* 0: up to n_ctx */
     sv_sampling sampling;
-    const uint32_t *stop;      /* ids that end the answer, besides the model's own; copied */
+    const uint32_t *stop; /* ids that end the answer, besides the model's own; copied */
     uint32_t n_stop;
-    bool ignore_eos;
-    uint32_t n_logprob;        /* top K per token to report, at most 20 */
-    bool want_logprob;         /* report the log-prob of each drawn token */
-    bool score;                /* no drawing: report the log-prob of each prompt token given those before it */
+    bool ignore_eos;    /* the model's end ids do not exist for the draw */
+    uint32_t n_logprob; /* top K per token to report, at most 20 */
+    bool want_logprob;  /* report the log-prob of each drawn token */
+    bool score;         /* no drawing: report the log-prob of each prompt token given those before it */
 } sv_request;
 
 /* Queues a request. SV_E_ARG with the numbers when it can never fit. */
@@ -53,17 +53,17 @@ typedef struct sv_top {
 typedef struct sv_event {
     sv_event_kind kind;
     sv_ticket ticket;
-    uint32_t id;               /* TOKEN: drawn; SCORE: the prompt token */
-    uint32_t position;         /* absolute position of that token */
-    float logprob;             /* NaN when not asked, or for the first prompt token */
-    sv_top top[20];            /* descending log-prob, ties to the lowest id */
+    uint32_t id;       /* TOKEN: drawn; SCORE: the prompt token */
+    uint32_t position; /* absolute position of that token */
+    float logprob;     /* NaN when not asked, or for the first prompt token */
+    sv_top top[20];    /* descending log-prob, ties to the lowest id */
     uint32_t n_top;
-    sv_finish finish;          /* FINISH */
-    uint32_t n_prompt, n_out;  /* FINISH */
+    sv_finish finish;         /* FINISH */
+    uint32_t n_prompt, n_out; /* FINISH */
 } sv_event;
 
-/* The next event, running steps as needed. False in *has: nothing is queued or running. The end token itself is an event
- * with kind TOKEN, then FINISH. */
+/* The next event, running steps as needed. False in *has: nothing is queued or running. The end token itself is an
+ * event with kind TOKEN, then FINISH. */
 sv_err sv_engine_next(sv_engine *e, sv_event *out, bool *has);
 
 uint32_t sv_engine_ctx(const sv_engine *e);

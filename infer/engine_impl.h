@@ -15,14 +15,14 @@
 typedef struct sv_job {
     struct sv_job *next; /* in the queue */
     sv_ticket ticket;
-    sv_request r;        /* prompt and stop point into memory of the job's own */
-    uint32_t *id;        /* [n_max] prompt, then what was drawn */
-    uint32_t *stop;      /* [r.n_stop] */
+    sv_request r;   /* prompt and stop point into memory of the job's own */
+    uint32_t *id;   /* [n_max] prompt, then what was drawn */
+    uint32_t *stop; /* [r.n_stop] */
     uint32_t n_id, n_max;
-    uint32_t n_done;     /* positions whose keys and values are in pages */
-    uint32_t n_scored;   /* score: prompt tokens reported */
-    uint32_t n_page;     /* pages held: the first entries of its row of the table */
-    uint32_t slot;       /* its row of the table */
+    uint32_t n_done;   /* positions whose keys and values are in pages */
+    uint32_t n_scored; /* score: prompt tokens reported */
+    uint32_t n_page;   /* pages held: the first entries of its row of the table */
+    uint32_t slot;     /* its row of the table */
 } sv_job;
 
 /* A row of logits that a job asked for. */
@@ -44,20 +44,20 @@ struct sv_engine {
     sv_job *first, *last; /* queue */
     sv_job **running;     /* [max_running] oldest first */
     uint32_t n_running;
-    bool *slot_used;      /* [max_running] */
+    bool *slot_used; /* [max_running] */
     uint64_t n_preempted;
 
-    int32_t *tok, *pos, *seq;    /* [max_running + chunk] */
-    int32_t *table;              /* [max_running, n_column] */
-    int32_t *want, *target;      /* [max_want] */
-    sv_wanted_by *wanted_by;     /* [max_want] */
+    int32_t *tok, *pos, *seq; /* [max_running + chunk] */
+    int32_t *table;           /* [max_running, n_column] */
+    int32_t *want, *target;   /* [max_want] */
+    sv_wanted_by *wanted_by;  /* [max_want] */
     uint32_t n_tok, n_want, n_score;
     bool wants_logits, wants_lp; /* on the host */
     float *logits, *lp;          /* [max_want, n_vocab], [max_want] */
     uint64_t logits_bytes;
-    double ns_row;               /* measured, of steps with many rows; 0: not yet */
+    double ns_row; /* measured, of steps with many rows; 0: not yet */
 
-    sv_event *event;             /* [n_event] of the last step; those before next_event are gone */
+    sv_event *event; /* [n_event] of the last step; those before next_event are gone */
     size_t n_event, cap_event, next_event;
 };
 

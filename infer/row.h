@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Passes over one row of logits in a shape that compilers turn into vectors, with the bits of num/sum.h and op/logprob.h.
- * Threads: values.
+ * Passes over one row of logits in a shape that compilers turn into vectors, with the bits of num/sum.h and
+ * op/logprob.h. Threads: values.
  */
 #ifndef SV_INFER_ROW_H
 #define SV_INFER_ROW_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The sampler: docs/arithmetic.md A-40, step by step. One draw per token, keyed by its place, so that a continued answer
- * is the uninterrupted one.
+ * The sampler: docs/arithmetic.md A-40, step by step. One draw per token, keyed by its place, so that a continued
+ * answer is the uninterrupted one.
  */
 #include "infer/sample.h"
 

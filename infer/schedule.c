@@ -117,7 +117,8 @@ static bool is_decode(const sv_job *j)
     return !j->r.score && rows_due(j) == 1;
 }
 
-/* One row for each running sequence that has one token to extend. Older ones come first and may push out the youngest. */
+/* One row for each running sequence that has one token to extend. Older ones come first and may push out the youngest.
+ */
 static void add_decode_rows(sv_engine *e)
 {
     for (uint32_t i = 0; i < e->n_running; i++) {

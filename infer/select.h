@@ -26,8 +26,8 @@ typedef struct sv_select sv_select;
 sv_select *sv_select_make(uint32_t n_max);
 void sv_select_drop(sv_select *s); /* NULL is fine */
 
-/* The k largest of x [n], n <= n_max, in order; k 0: all. -inf and NaN do not exist. *out has as many as returned and is
- * valid until the next call. Equal to a full sort, cut. */
+/* The k largest of x [n], n <= n_max, in order; k 0: all. -inf and NaN do not exist. *out has as many as returned and
+ * is valid until the next call. Equal to a full sort, cut. */
 uint32_t sv_select_top(sv_select *s, const float *x, uint32_t n, uint32_t k, const sv_pair **out);
 
 #endif

@@ -87,8 +87,8 @@ static inline sv_runner *law_runner(const sv_model *m, const char *chip, uint32_
 }
 
 /* Logits of every position of id [n] -> z [n, vocab], chunk rows a step, through pages first, first + stride ... */
-static inline void law_run(sv_runner *r, const uint32_t *id, uint32_t n, uint32_t chunk, uint32_t first, uint32_t stride,
-                           float *z)
+static inline void law_run(sv_runner *r, const uint32_t *id, uint32_t n, uint32_t chunk, uint32_t first,
+                           uint32_t stride, float *z)
 {
     uint32_t P = LAW_CTX / SV_PAGE, N = sv_runner_pages(r);
     int32_t tok[LAW_CTX], pos[LAW_CTX], seq[LAW_CTX] = { 0 }, want[LAW_CTX], table[LAW_CTX / SV_PAGE];
@@ -125,8 +125,8 @@ static inline float *law_rows(uint32_t n)
 /* The n-th chip that is here, exact and usable, as a spec ("cpu:avx2"); false behind the last one. */
 static inline bool law_chip(uint32_t n, char spec[64])
 {
-    static const char *const asked[] = { "cpu:scalar", "cpu:avx2", "cpu:avx512", "cpu:avx512emu", "cpu:neon", "ref", "odd",
-                                         "opencl" };
+    static const char *const asked[] = { "cpu:scalar", "cpu:avx2", "cpu:avx512", "cpu:avx512emu",
+                                         "cpu:neon",   "ref",      "odd",        "opencl" };
     static bool have[sizeof asked / sizeof asked[0]], known;
     for (size_t i = 0; !known && i < sizeof asked / sizeof asked[0]; i++) {
         sv_chip_dev d;

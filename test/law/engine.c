@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The second law: what a request gets is what it would get alone. Many requests of every kind run together, with few pages
- * or many, in any chunks, on any chip, with others cancelled around them; each answer is compared with its solo run.
+ * The second law: what a request gets is what it would get alone. Many requests of every kind run together, with few
+ * pages or many, in any chunks, on any chip, with others cancelled around them; each answer is compared with its solo
+ * run.
  */
 #include <malloc.h>
 #include <math.h>
@@ -67,8 +68,8 @@ static void assert_same_event(const char *what, uint32_t i, uint32_t at, const s
     for (uint32_t k = 0; same && k < a->n_top; k++)
         same = a->top[k].id == b->top[k].id && sv_bits_same(a->top[k].logprob, b->top[k].logprob);
     if (!same)
-        fail_msg("%s: request %u, event %u: kind %d id %u position %u %a, alone kind %d id %u position %u %a", what, i, at,
-                 (int)a->kind, a->id, a->position, (double)a->logprob, (int)b->kind, b->id, b->position,
+        fail_msg("%s: request %u, event %u: kind %d id %u position %u %a, alone kind %d id %u position %u %a", what, i,
+                 at, (int)a->kind, a->id, a->position, (double)a->logprob, (int)b->kind, b->id, b->position,
                  (double)b->logprob);
 }
 
@@ -358,7 +359,9 @@ static void test_a_continued_answer_is_the_uninterrupted_one(void **state)
     answer *whole = calloc(1, sizeof *whole), *rest = calloc(1, sizeof *rest);
     for (uint32_t i = 0; i < 6; i++) {
         uint32_t id[LAW_CTX];
-        sv_request r = { .prompt = prompt[i], .n_prompt = 20 + i, .max_tokens = 40, .ignore_eos = true, .want_logprob = true };
+        sv_request r = {
+            .prompt = prompt[i], .n_prompt = 20 + i, .max_tokens = 40, .ignore_eos = true, .want_logprob = true
+        };
         r.sampling = sampling_of(3 * i + 1);
         r.sampling.frequency = r.sampling.presence = 0; /* these two count the answer alone */
         r.sampling.repetition = 1.1f;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The first law: the logits of a position depend on the weights and the tokens before it, and on nothing else. Not on how
- * the sequence is cut into steps, who shares a step, where pages lie, how many threads there are, or which chip.
+ * The first law: the logits of a position depend on the weights and the tokens before it, and on nothing else. Not on
+ * how the sequence is cut into steps, who shares a step, where pages lie, how many threads there are, or which chip.
  */
 #include "test/law_model.h"
 
@@ -58,7 +58,8 @@ static void same_in_chunks(size_t f, const char *chip, uint32_t n_thread, uint32
     float *z = law_rows(N);
     sv_runner *r = law_runner(model[f], chip, n_thread, 0);
     law_run(r, ids, N, chunk, 0, 1, z);
-    snprintf(what, sizeof what, "%s on %s, %u threads, chunks of %u", law_families[f], chip ? chip : "cpu", n_thread, chunk);
+    snprintf(what, sizeof what, "%s on %s, %u threads, chunks of %u", law_families[f], chip ? chip : "cpu", n_thread,
+             chunk);
     law_same(what, z, expected[f], N);
     sv_runner_close(r);
     free(z);
@@ -98,7 +99,9 @@ static void test_every_chip_gives_the_same_logits(void **state)
 static void test_any_order_of_pages_gives_the_same_logits(void **state)
 {
     (void)state;
-    static const uint32_t order[][2] = { { 0, 1 }, { 16, 16 }, { 5, 3 }, { 11, 7 }, { 1, 2 } }; /* first, stride mod 17 */
+    static const uint32_t order[][2] = {
+        { 0, 1 }, { 16, 16 }, { 5, 3 }, { 11, 7 }, { 1, 2 }
+    }; /* first, stride mod 17 */
     float *z = law_rows(N);
     for (size_t f = 0; f < LAW_N_FAMILY; f++) {
         sv_runner *r = law_runner(model[f], "cpu", 0, 17);
@@ -158,8 +161,9 @@ static void same_among_strangers(size_t f, const char *chip, uint32_t me, uint32
             shuffle(&b, 100 + round);
         for (uint32_t i = 0; i < b.n; i++)
             b.want[i] = (int32_t)i;
-        sv_step step = { .shape = { b.n, S, P, b.n, 0 }, .tok = b.tok, .pos = b.pos, .seq = b.seq, .table = b.table,
-                         .want = b.want };
+        sv_step step = {
+            .shape = { b.n, S, P, b.n, 0 }, .tok = b.tok, .pos = b.pos, .seq = b.seq, .table = b.table, .want = b.want
+        };
         law_ok(sv_runner_step(r, &step, z, NULL));
         for (uint32_t i = 0; i < b.n; i++)
             if (b.seq[i] == (int32_t)me)
@@ -234,8 +238,9 @@ static void same_as_the_trainer(size_t f, const char *chip)
     sv_tape_set_out(t, model[f]->config.family->forward(&b), 0);
     law_ok(sv_tape_error(t));
     law_ok(sv_plan_make(t, sv_runner_store(r), &p));
-    sv_step step = { .shape = shape, .tok = tok, .pos = pos, .seq = seq, .table = table, .want = want, .seg = seg,
-                     .seg_want = seg };
+    sv_step step = {
+        .shape = shape, .tok = tok, .pos = pos, .seq = seq, .table = table, .want = want, .seg = seg, .seg_want = seg
+    };
     law_ok(sv_plan_set_step(p, &step));
     law_ok(sv_plan_run(p));
     law_ok(sv_plan_get(p, 0, z, (uint64_t)N * LAW_VOCAB * sizeof *z));

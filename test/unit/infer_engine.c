@@ -36,7 +36,8 @@ static sv_engine *open_engine(uint32_t max_running, uint32_t n_page, uint32_t ch
 
 static sv_request greedy(uint32_t n_prompt, uint32_t max_tokens)
 {
-    return (sv_request){ .prompt = prompt, .n_prompt = n_prompt, .max_tokens = max_tokens, .sampling = SV_SAMPLING_GREEDY };
+    return (
+        sv_request){ .prompt = prompt, .n_prompt = n_prompt, .max_tokens = max_tokens, .sampling = SV_SAMPLING_GREEDY };
 }
 
 static sv_ticket post(sv_engine *e, const sv_request *r)

@@ -23,8 +23,8 @@
 enum { MOST = 20000 };
 static float x[MOST], y[MOST];
 
-static const uint32_t length[] = { 0,   1,   3,    4,    31,   32,   33,   63,   64,    65,    127,  255, 256,
-                                   257, 511, 4095, 4096, 4097, 4128, 8191, 8192, 12289, 16385, MOST };
+static const uint32_t length[] = { 0,   1,   3,   4,    31,   32,   33,   63,   64,   65,    127,   255,
+                                   256, 257, 511, 4095, 4096, 4097, 4128, 8191, 8192, 12289, 16385, MOST };
 #define N_LENGTH (sizeof length / sizeof length[0])
 
 static void fill(uint32_t which, float scale)

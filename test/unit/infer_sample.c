@@ -87,7 +87,8 @@ static uint32_t plain_sample(const float *logits, uint32_t n, const sv_sampling 
         }
     }
     uint32_t keep = 1;
-    while (keep < n_c && !(how->top_p < 1 && c[keep - 1] >= how->top_p) && !(how->min_p > 0 && p[keep] < how->min_p * p[0]))
+    while (keep < n_c && !(how->top_p < 1 && c[keep - 1] >= how->top_p) &&
+           !(how->min_p > 0 && p[keep] < how->min_p * p[0]))
         keep++;
     float u = sv_philox_uniform(sv_philox_at(how->seed, how->stream, how->step, how->row, position).w[0]);
     for (uint32_t j = 0; j < keep; j++)
@@ -165,8 +166,9 @@ static void agree(sv_sampler *s, const float *z, uint32_t n, const sv_sampling *
         uint32_t got = sv_sample(s, z, n, how, seen, 7, 4, position);
         uint32_t expected = plain_sample(z, n, how, seen, 7, 4, position);
         if (got != expected)
-            fail_msg("%s, %u logits, T %g k %u p %g min %g rep %g: drew %u, expected %u", what, n, (double)how->temperature,
-                     how->top_k, (double)how->top_p, (double)how->min_p, (double)how->repetition, got, expected);
+            fail_msg("%s, %u logits, T %g k %u p %g min %g rep %g: drew %u, expected %u", what, n,
+                     (double)how->temperature, how->top_k, (double)how->top_p, (double)how->min_p,
+                     (double)how->repetition, got, expected);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A small training run for tests: 50 steps of chain100 on a model of 17,000 weights, and ways to run it in a process that
- * may die.
+ * A small training run for tests: 50 steps of chain100 on a model of 17,000 weights, and ways to run it in a process
+ * that may die.
  */
 #ifndef SV_TEST_TRAIN_RUN_H
 #define SV_TEST_TRAIN_RUN_H
@@ -18,7 +18,8 @@
 static const char tiny_recipe[] =
     "seed: 7\n"
     "model:\n"
-    "  new: {model_type: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1,\n"
+    "  new: {model_type: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: "
+    "1,\n"
     "        head_dim: 16, intermediate_size: 64, vocab_size: 25, max_position_embeddings: 128, rms_norm_eps: 1e-6,\n"
     "        rope_theta: 10000, tie_word_embeddings: true, attention_bias: false, hidden_act: silu, eos_token_id: 1,\n"
     "        pad_token_id: 0}\n"

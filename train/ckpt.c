@@ -42,7 +42,8 @@ sv_err sv_ckpt_file_hash(const char *path, uint64_t *bytes, char hex[65])
     return SV_OK;
 }
 
-static size_t add_moments(const sv_ckpt *c, const char *prefix, const float *const *x, sv_named_tensor *item, sv_arena *a)
+static size_t add_moments(const sv_ckpt *c, const char *prefix, const float *const *x, sv_named_tensor *item,
+                          sv_arena *a)
 {
     const sv_config *cfg = &c->model->config;
     size_t n = 0;
@@ -51,7 +52,9 @@ static size_t add_moments(const sv_ckpt *c, const char *prefix, const float *con
             continue;
         sv_tensor shape = sv_weight_shape(cfg, id);
         sv_named_tensor *t = &item[n++];
-        *t = (sv_named_tensor){ .dtype = SV_DT_F32, .n_dim = shape.n_dim, .data = (const uint8_t *)x[id],
+        *t = (sv_named_tensor){ .dtype = SV_DT_F32,
+                                .n_dim = shape.n_dim,
+                                .data = (const uint8_t *)x[id],
                                 .bytes = 4 * sv_tensor_items(&shape) };
         t->name = sv_arena_printf(a, "%s%s", prefix, sv_weight_name(cfg, id, false, a));
         for (uint32_t i = 0; i < shape.n_dim; i++)
@@ -83,14 +86,18 @@ static sv_err list_files(const char *tmp, json_t *files)
         char hex[65];
         err = sv_ckpt_file_hash(sv_path_join(a, tmp, name[i]), &bytes, hex);
         if (err == SV_OK)
-            json_object_set_new(files, name[i], json_pack("{s:s, s:s}", "bytes",
-                                sv_arena_printf(a, "%llu", (unsigned long long)bytes), "sha256", hex));
+            json_object_set_new(
+                files, name[i],
+                json_pack("{s:s, s:s}", "bytes", sv_arena_printf(a, "%llu", (unsigned long long)bytes), "sha256", hex));
     }
     sv_arena_drop(a);
     return err;
 }
 
-static void set_text(json_t *o, const char *key, const char *text) { json_object_set_new(o, key, json_string(text)); }
+static void set_text(json_t *o, const char *key, const char *text)
+{
+    json_object_set_new(o, key, json_string(text));
+}
 
 static void set_u64(json_t *o, const char *key, uint64_t v)
 {
@@ -150,7 +157,8 @@ static sv_err write_manifest(const sv_ckpt *c, const char *tmp, sv_arena *a)
     set_hex(o, "state_bits", c->mark.state_bits);
     json_object_set_new(o, "contract", contract_of(c));
     json_object_set_new(o, "files", files);
-    json_object_set_new(o, "made_by", json_pack("{s:s, s:i}", "chip", c->chip ? c->chip : "", "threads", (int)c->n_thread));
+    json_object_set_new(o, "made_by",
+                        json_pack("{s:s, s:i}", "chip", c->chip ? c->chip : "", "threads", (int)c->n_thread));
     sv_bytes text = { 0 };
     json_dump_callback(o, add_text, &text, JSON_INDENT(1) | JSON_SORT_KEYS);
     sv_bytes_char(&text, '\n');
@@ -222,8 +230,8 @@ static sv_err prune(const sv_ckpt *c, const char *run_dir, sv_arena *a)
 sv_err sv_ckpt_save(const sv_ckpt *c, const char *run_dir, sv_arena *a, char **dir)
 {
     bool done;
-    char *tmp = sv_path_join(a, run_dir, sv_arena_printf(a, ".tmp-%06llu-%ld", (unsigned long long)c->mark.step,
-                                                         (long)getpid()));
+    char *tmp = sv_path_join(a, run_dir,
+                             sv_arena_printf(a, ".tmp-%06llu-%ld", (unsigned long long)c->mark.step, (long)getpid()));
     *dir = sv_path_join(a, run_dir, sv_arena_printf(a, "step-%06llu", (unsigned long long)c->mark.step));
     SV_TRY(sv_file_remove_tree(tmp));
     sv_err err = write_folder(c, tmp, a);
@@ -236,7 +244,8 @@ sv_err sv_ckpt_save(const sv_ckpt *c, const char *run_dir, sv_arena *a, char **d
         /* The sentence of the first failure is the one to keep. */
         char *text = sv_arena_text(a, sv_err_text());
         sv_file_remove_tree(tmp);
-        return err == SV_OK ? SV_OK : sv_fail(err, "checkpoint of step %llu: %s", (unsigned long long)c->mark.step, text);
+        return err == SV_OK ? SV_OK
+                            : sv_fail(err, "checkpoint of step %llu: %s", (unsigned long long)c->mark.step, text);
     }
     sv_fault_point("ckpt.renamed");
     sv_fault_point("ckpt.saved");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading checkpoints: nothing is believed before it is checked, and a run never starts from zero because its checkpoints
- * are broken.
+ * Reading checkpoints: nothing is believed before it is checked, and a run never starts from zero because its
+ * checkpoints are broken.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +68,8 @@ static sv_err need_hex(const json_t *o, const char *key, uint64_t *out)
     for (size_t i = 0; i < 16; i++) {
         const char *digits = "0123456789abcdef", *at = text[i] ? strchr(digits, text[i]) : NULL;
         if (at == NULL)
-            return sv_fail(SV_E_FORMAT, "manifest.json: %s is '%s', not 16 hex digits", key, sv_str_quote(sv_str_of(text)));
+            return sv_fail(SV_E_FORMAT, "manifest.json: %s is '%s', not 16 hex digits", key,
+                           sv_str_quote(sv_str_of(text)));
         *out = *out << 4 | (uint64_t)(at - digits);
     }
     return SV_OK;
@@ -124,9 +125,11 @@ static sv_err check_files(const char *dir, const json_t *files, sv_arena *a)
     }
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)files, key, v)
-        if (!sv_file_exists(sv_path_join(a, dir, key)))
-            return sv_fail(SV_E_FORMAT, "%s: is on the manifest's list, but not in the folder", key);
+    json_object_foreach((json_t *)(uintptr_t)files, key,
+                        v) if (!sv_file_exists(sv_path_join(a, dir, key))) return sv_fail(SV_E_FORMAT,
+                                                                                          "%s: is on the manifest's "
+                                                                                          "list, but not in the folder",
+                                                                                          key);
     return found == json_object_size(files) ? SV_OK : sv_fail(SV_E_FORMAT, "manifest.json: the list of files is off");
 }
 
@@ -280,8 +283,10 @@ sv_err sv_ckpt_find(const char *run_dir, const sv_recipe *r, const uint8_t data_
         SV_TRY(sv_ckpt_set_aside(at, a));
     }
     if (*n_bad + aside > 0)
-        return sv_fail(SV_E_FORMAT, "%s: all checkpoints are damaged%s%s. Remove the bad-step folders to start from zero, or use "
-                                    "another run.dir", run_dir, **why ? ": " : "", *why);
+        return sv_fail(SV_E_FORMAT,
+                       "%s: all checkpoints are damaged%s%s. Remove the bad-step folders to start from zero, or use "
+                       "another run.dir",
+                       run_dir, **why ? ": " : "", *why);
     return SV_OK;
 }
 

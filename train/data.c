@@ -19,7 +19,7 @@ typedef struct row_set {
     uint8_t *counted;
     uint64_t *start; /* [n_row + 1] */
     size_t n, cap_id, cap_counted, n_start, cap_start;
-    uint64_t *line;  /* [n_row] of the file, for messages */
+    uint64_t *line; /* [n_row] of the file, for messages */
     size_t n_line, cap_line;
 } row_set;
 
@@ -59,7 +59,10 @@ uint64_t sv_data_order(uint64_t seed, uint64_t epoch, uint64_t position, uint64_
 
 /* ---- the encoder ---- */
 
-void sv_encoder_begin(sv_encoder *e) { e->ids.n = 0; }
+void sv_encoder_begin(sv_encoder *e)
+{
+    e->ids.n = 0;
+}
 
 static void mark_new(sv_encoder *e, size_t from, bool counted)
 {
@@ -163,8 +166,8 @@ static sv_err line_ids(sv_data *d, const json_t *line, const char *where)
     if (!json_is_array(ids))
         return sv_fail(SV_E_FORMAT, "%s: 'ids' has to be a list of token ids", where);
     if (mask != NULL && json_array_size(mask) != json_array_size(ids))
-        return sv_fail(SV_E_FORMAT, "%s: 'mask' has %zu items, 'ids' %zu; they go together", where, json_array_size(mask),
-                       json_array_size(ids));
+        return sv_fail(SV_E_FORMAT, "%s: 'mask' has %zu items, 'ids' %zu; they go together", where,
+                       json_array_size(mask), json_array_size(ids));
     for (size_t i = 0; i < json_array_size(ids); i++) {
         const json_t *id = json_array_get(ids, i);
         json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
@@ -201,9 +204,11 @@ static sv_err fit_kind(sv_data *d, const char *wanted, const json_t *line, const
             return SV_OK;
         }
     }
-    return sv_fail(SV_E_FORMAT, "%s: no kind of training line: it has none of the keys text, messages, prompt and "
-                                "completion, ids; an example: {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, "
-                                "{\"role\": \"assistant\", \"content\": \"Hello\"}]}", where);
+    return sv_fail(SV_E_FORMAT,
+                   "%s: no kind of training line: it has none of the keys text, messages, prompt and "
+                   "completion, ids; an example: {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, "
+                   "{\"role\": \"assistant\", \"content\": \"Hello\"}]}",
+                   where);
 }
 
 static sv_err encode_line(sv_data *d, const json_t *line, const char *where)
@@ -296,10 +301,12 @@ static sv_err read_lines(sv_data *d, sv_jsonl *r, row_set *s, const char *wanted
     sv_bytes_done(&where);
     SV_TRY(err);
     if (l.n > 0 && strcmp(d->on_long, "error") == 0)
-        return sv_fail(SV_E_ARG, "%s: %llu rows are longer than %u tokens; the longest: line %llu (%zu), %llu (%zu), %llu (%zu). "
-                                 "Write data.long: drop or truncate, or raise data.max_tokens", sv_jsonl_name(r),
-                       (unsigned long long)l.n, d->max_tokens, (unsigned long long)l.line[0], l.length[0],
-                       (unsigned long long)l.line[1], l.length[1], (unsigned long long)l.line[2], l.length[2]);
+        return sv_fail(SV_E_ARG,
+                       "%s: %llu rows are longer than %u tokens; the longest: line %llu (%zu), %llu (%zu), %llu (%zu). "
+                       "Write data.long: drop or truncate, or raise data.max_tokens",
+                       sv_jsonl_name(r), (unsigned long long)l.n, d->max_tokens, (unsigned long long)l.line[0],
+                       l.length[0], (unsigned long long)l.line[1], l.length[1], (unsigned long long)l.line[2],
+                       l.length[2]);
     if (s->n_line == 0)
         return sv_fail(SV_E_FORMAT, "%s: no row to train on", sv_jsonl_name(r));
     return SV_OK;
@@ -339,7 +346,8 @@ static sv_err open_task(sv_data *d, const char *name)
     d->kind = KIND_TASK;
     d->stats.kind = kind_name[KIND_TASK];
     if (d->task == NULL)
-        return sv_fail(SV_E_ARG, "data.task: no task '%s'; built in: %s", sv_str_quote(sv_str_of(name)), sv_task_names());
+        return sv_fail(SV_E_ARG, "data.task: no task '%s'; built in: %s", sv_str_quote(sv_str_of(name)),
+                       sv_task_names());
     if (d->m->config.n_eos == 0)
         return sv_fail(SV_E_FORMAT, "%s: the model has no end token in config.json", name);
     sv_sha_of(name, strlen(name), d->stats.hash);
@@ -406,8 +414,14 @@ sv_err sv_data_hash(const sv_recipe *r, uint8_t out[32])
     return SV_OK;
 }
 
-const sv_data_stats *sv_data_stats_of(const sv_data *d) { return &d->stats; }
-void sv_data_recycle(sv_data *d) { sv_arena_reset(d->row_arena); }
+const sv_data_stats *sv_data_stats_of(const sv_data *d)
+{
+    return &d->stats;
+}
+void sv_data_recycle(sv_data *d)
+{
+    sv_arena_reset(d->row_arena);
+}
 
 /* Message, "<think>", completion, end: what the task's chat template makes of it. */
 static sv_err task_row(sv_data *d, const sv_bytes *message, const sv_bytes *completion, sv_row *out)
@@ -419,7 +433,8 @@ static sv_err task_row(sv_data *d, const sv_bytes *message, const sv_bytes *comp
     SV_TRY(sv_encoder_text(e, (sv_str){ completion->p, completion->n }, true, true));
     sv_encoder_id(e, d->m->config.eos[0], true);
     if (e->ids.n > d->max_tokens)
-        return sv_fail(SV_E_ARG, "task %s: a row has %zu tokens; the model takes %u", d->task->name, e->ids.n, d->max_tokens);
+        return sv_fail(SV_E_ARG, "task %s: a row has %zu tokens; the model takes %u", d->task->name, e->ids.n,
+                       d->max_tokens);
     int32_t *id = SV_NEW_N(d->row_arena, int32_t, e->ids.n);
     uint8_t *counted = SV_NEW_N(d->row_arena, uint8_t, e->ids.n);
     for (size_t i = 0; i < e->ids.n; i++)
@@ -453,7 +468,10 @@ sv_err sv_data_row(sv_data *d, uint64_t step, uint64_t cursor, uint32_t b, sv_ro
     return SV_OK;
 }
 
-uint32_t sv_data_n_eval(const sv_data *d) { return d->task ? d->task->n_test : (uint32_t)d->eval.n_line; }
+uint32_t sv_data_n_eval(const sv_data *d)
+{
+    return d->task ? d->task->n_test : (uint32_t)d->eval.n_line;
+}
 
 sv_err sv_data_eval_row(sv_data *d, uint32_t i, sv_row *out)
 {

@@ -23,8 +23,9 @@ typedef struct sv_data_stats {
     uint8_t hash[32];                   /* SHA-256 of the file; of the task's name */
 } sv_data_stats;
 
-/* Reads and checks everything: unfit lines are named file:line. Borrows m, which must have a tokenizer for every kind but
- * ids. n_ctx: longest row that the model takes. SV_E_ARG: the recipe does not fit the data; SV_E_FORMAT: the data is off. */
+/* Reads and checks everything: unfit lines are named file:line. Borrows m, which must have a tokenizer for every kind
+ * but ids. n_ctx: longest row that the model takes. SV_E_ARG: the recipe does not fit the data; SV_E_FORMAT: the data
+ * is off. */
 sv_err sv_data_open(const sv_recipe *r, const sv_model *m, uint32_t n_ctx, sv_data **out);
 void sv_data_close(sv_data *d); /* NULL is fine */
 /* SHA-256 of what the recipe names, without reading it in: the file's bytes, or the task's name. */
@@ -51,8 +52,8 @@ typedef struct sv_encoder {
     sv_template *chat; /* NULL: none */
     sv_template *own;  /* chat, when it was read from a file of the recipe's */
     bool trust_prompt, trust_completion, last_turn_only, allow_string_prompt;
-    sv_ids ids;        /* of the row at hand */
-    uint8_t *counted;  /* [ids.n] */
+    sv_ids ids;       /* of the row at hand */
+    uint8_t *counted; /* [ids.n] */
     size_t cap_counted;
     uint64_t n_turn_left;
 } sv_encoder;

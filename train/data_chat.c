@@ -8,14 +8,18 @@
 #include "base/json.h"
 #include "train/data.h"
 
-static sv_err render(const sv_encoder *e, const json_t *messages, size_t n, const json_t *line, bool prompt, sv_marked *out)
+static sv_err render(const sv_encoder *e, const json_t *messages, size_t n, const json_t *line, bool prompt,
+                     sv_marked *out)
 {
     json_t *part = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append(part, json_array_get(messages, i));
-    sv_template_input in = { .messages = part, .tools = json_object_get(line, "tools"),
-                             .kwargs = json_object_get(line, "chat_template_kwargs"), .bos_token = e->m->bos_token,
-                             .eos_token = e->m->eos_token, .add_generation_prompt = prompt };
+    sv_template_input in = { .messages = part,
+                             .tools = json_object_get(line, "tools"),
+                             .kwargs = json_object_get(line, "chat_template_kwargs"),
+                             .bos_token = e->m->bos_token,
+                             .eos_token = e->m->eos_token,
+                             .add_generation_prompt = prompt };
     if (json_is_null(in.tools))
         in.tools = NULL;
     if (json_is_null(in.kwargs))
@@ -97,8 +101,10 @@ static sv_err check_messages(const json_t *messages, const char *key, const char
 {
     size_t n = json_array_size(messages);
     if (!json_is_array(messages) || n == 0 || n > 65536)
-        return sv_fail(SV_E_FORMAT, "%s: '%s' has to be a list of 1 to 65,536 messages, such as "
-                                    "[{\"role\": \"user\", \"content\": \"Hi\"}]", where, key);
+        return sv_fail(SV_E_FORMAT,
+                       "%s: '%s' has to be a list of 1 to 65,536 messages, such as "
+                       "[{\"role\": \"user\", \"content\": \"Hi\"}]",
+                       where, key);
     for (size_t i = 0; i < n; i++) {
         const json_t *m = json_array_get(messages, i);
         if (!json_is_string(json_object_get(m, "role")))
@@ -130,8 +136,8 @@ static sv_err need_template(const sv_encoder *e, const char *where)
 {
     if (e->chat != NULL)
         return SV_OK;
-    return sv_fail(SV_E_ARG, "%s: the line is a chat, but the model has no chat template%s%s; give data.template: FILE", where,
-                   e->m->template_problem ? ": " : "", e->m->template_problem ? e->m->template_problem : "");
+    return sv_fail(SV_E_ARG, "%s: the line is a chat, but the model has no chat template%s%s; give data.template: FILE",
+                   where, e->m->template_problem ? ": " : "", e->m->template_problem ? e->m->template_problem : "");
 }
 
 sv_err sv_data_chat(sv_encoder *e, const json_t *line, const char *where)
@@ -146,8 +152,10 @@ sv_err sv_data_chat(sv_encoder *e, const json_t *line, const char *where)
 static sv_err add_texts(sv_encoder *e, sv_str prompt, sv_str completion, const char *where)
 {
     if (e->chat != NULL && !e->allow_string_prompt)
-        return sv_fail(SV_E_ARG, "%s: the prompt is a string although the model has a chat template, so the model would never "
-                                 "see its end token in place; write data.template: none, or use lists of messages", where);
+        return sv_fail(SV_E_ARG,
+                       "%s: the prompt is a string although the model has a chat template, so the model would never "
+                       "see its end token in place; write data.template: none, or use lists of messages",
+                       where);
     if (e->m->add_bos && e->m->config.bos >= 0)
         sv_encoder_id(e, (uint32_t)e->m->config.bos, false);
     sv_err err = sv_encoder_text(e, prompt, e->trust_prompt, false);
@@ -167,7 +175,8 @@ sv_err sv_data_completion(sv_encoder *e, const json_t *line, const char *where)
         return add_texts(e, (sv_str){ json_string_value(prompt), json_string_length(prompt) },
                          (sv_str){ json_string_value(completion), json_string_length(completion) }, where);
     if (!json_is_array(prompt) || !json_is_array(completion))
-        return sv_fail(SV_E_FORMAT, "%s: 'prompt' and 'completion' have to be both strings or both lists of messages", where);
+        return sv_fail(SV_E_FORMAT, "%s: 'prompt' and 'completion' have to be both strings or both lists of messages",
+                       where);
     SV_TRY(need_template(e, where));
     SV_TRY(check_messages(prompt, "prompt", where));
     SV_TRY(check_messages(completion, "completion", where));

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-static bool is_finite(float x) { return x - x == 0.0f; }
+static bool is_finite(float x)
+{
+    return x - x == 0.0f;
+}
 
 /* Item 32 of the sorted 64. Sorts x. */
 static float median(float *x)
@@ -20,7 +23,10 @@ static float median(float *x)
     return x[SV_GUARD_WINDOW / 2];
 }
 
-static float magnitude(float x) { return x < 0.0f ? 0.0f - x : x; }
+static float magnitude(float x)
+{
+    return x < 0.0f ? 0.0f - x : x;
+}
 
 static float limit(const sv_guard *g)
 {

@@ -7,7 +7,10 @@
 
 #include "num/philox.h"
 
-static bool ends_with(const char *name, const char *end) { return sv_str_ends(sv_str_of(name), end); }
+static bool ends_with(const char *name, const char *end)
+{
+    return sv_str_ends(sv_str_of(name), end);
+}
 
 /* Standard deviation; binary64 with + - x / and the root, rounded once. */
 static float deviation(const sv_config *c, const sv_weight *w, const sv_tensor *shape)

@@ -61,7 +61,10 @@ void sv_loss_close(sv_loss *l)
     sv_mem_free(l);
 }
 
-uint64_t sv_loss_plans_made(const sv_loss *l) { return l->n_made; }
+uint64_t sv_loss_plans_made(const sv_loss *l)
+{
+    return l->n_made;
+}
 
 sv_err sv_loss_clear(sv_loss *l)
 {

@@ -23,7 +23,10 @@ static bool is_updated(const sv_optim *o, uint32_t id)
 }
 
 /* Where the sum of two tied gradients goes: an id behind all weights. */
-static uint32_t sum_id(const sv_optim *o, uint32_t id) { return o->n_id + id; }
+static uint32_t sum_id(const sv_optim *o, uint32_t id)
+{
+    return o->n_id + id;
+}
 
 static sv_err make_states(sv_optim *o)
 {
@@ -53,7 +56,8 @@ static void add_tied(const sv_optim *o, sv_tape *t, uint32_t id, const sv_tensor
 {
     if (o->alias_of[id] == UINT32_MAX)
         return;
-    sv_val in[2] = { sv_tape_state(t, SV_KIND_GRAD, id, shape), sv_tape_state(t, SV_KIND_GRAD, o->alias_of[id], shape) };
+    sv_val in[2] = { sv_tape_state(t, SV_KIND_GRAD, id, shape),
+                     sv_tape_state(t, SV_KIND_GRAD, o->alias_of[id], shape) };
     sv_val sum = gradient(o, t, id, shape);
     sv_tape_emit(t, SV_OP_add, NULL, in, 2, &sum);
 }
@@ -153,7 +157,10 @@ sv_err sv_optim_norm(sv_optim *o, float *norm)
     return SV_OK;
 }
 
-float sv_optim_clip(float norm, float limit) { return limit > 0.0f && norm > limit ? limit / norm : 1.0f; }
+float sv_optim_clip(float norm, float limit)
+{
+    return limit > 0.0f && norm > limit ? limit / norm : 1.0f;
+}
 
 sv_err sv_optim_update(sv_optim *o, float lr, float clip)
 {

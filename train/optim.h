@@ -14,8 +14,8 @@ typedef struct sv_optim sv_optim;
 sv_err sv_optim_open(sv_runner *r, const sv_recipe *recipe, sv_optim **out);
 void sv_optim_close(sv_optim *o); /* NULL is fine */
 
-/* The norm of the whole gradient: a sum of squares for each tensor, added in checkpoint order in f32, root. A tied weight's
- * gradient is the sum of its two. Call once before sv_optim_update. */
+/* The norm of the whole gradient: a sum of squares for each tensor, added in checkpoint order in f32, root. A tied
+ * weight's gradient is the sum of its two. Call once before sv_optim_update. */
 sv_err sv_optim_norm(sv_optim *o, float *norm);
 /* One update. clip: factor on the gradient. Multiplies the powers of the betas once. */
 sv_err sv_optim_update(sv_optim *o, float lr, float clip);

@@ -90,8 +90,9 @@ void sv_batch_pack(sv_batch *b, const sv_row *row, size_t n, uint32_t pack_token
 
 void sv_batch_done(sv_batch *b)
 {
-    void *const all[] = { b->tok, b->pos, b->want, b->target, b->dlp, b->seq_tok, b->leaf_seq, b->leaf_want, b->step_seq,
-                          b->step_want, b->step_seg, b->step_seg_want, b->step_table };
+    void *const all[] = { b->tok,      b->pos,           b->want,      b->target,   b->dlp,
+                          b->seq_tok,  b->leaf_seq,      b->leaf_want, b->step_seq, b->step_want,
+                          b->step_seg, b->step_seg_want, b->step_table };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         sv_mem_free(all[i]);
     *b = (sv_batch){ 0 };
@@ -116,8 +117,11 @@ void sv_batch_step(sv_batch *b, size_t lo, size_t hi, sv_step *out)
     for (uint32_t s = s0; s < s1; s++)
         if (b->seq_tok[s + 1] - b->seq_tok[s] > longest)
             longest = b->seq_tok[s + 1] - b->seq_tok[s];
-    sv_step_shape shape = { .n_tok = t1 - t0, .n_seq = s1 - s0, .n_page = (longest + SV_PAGE - 1) / SV_PAGE,
-                            .n_want = w1 - w0, .n_leaf = (uint32_t)(hi - lo) };
+    sv_step_shape shape = { .n_tok = t1 - t0,
+                            .n_seq = s1 - s0,
+                            .n_page = (longest + SV_PAGE - 1) / SV_PAGE,
+                            .n_want = w1 - w0,
+                            .n_leaf = (uint32_t)(hi - lo) };
     reserve_step(b, &shape);
     for (uint32_t s = s0; s < s1; s++)
         for (uint32_t t = b->seq_tok[s]; t < b->seq_tok[s + 1]; t++)
@@ -130,7 +134,14 @@ void sv_batch_step(sv_batch *b, size_t lo, size_t hi, sv_step *out)
     }
     for (uint32_t i = 0; i < shape.n_seq * shape.n_page; i++)
         b->step_table[i] = (int32_t)i;
-    *out = (sv_step){ .shape = shape, .tok = b->tok + t0, .pos = b->pos + t0, .seq = b->step_seq, .table = b->step_table,
-                      .want = b->step_want, .seg = b->step_seg, .seg_want = b->step_seg_want, .target = b->target + w0,
+    *out = (sv_step){ .shape = shape,
+                      .tok = b->tok + t0,
+                      .pos = b->pos + t0,
+                      .seq = b->step_seq,
+                      .table = b->step_table,
+                      .want = b->step_want,
+                      .seg = b->step_seg,
+                      .seg_want = b->step_seg_want,
+                      .target = b->target + w0,
                       .dlp = b->dlp + w0 };
 }

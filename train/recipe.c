@@ -140,7 +140,8 @@ static sv_err unknown_key(const sv_recipe *r, const char *key, uint32_t line)
         names[n++] = model_rows[i].key;
     const char *near = sv_str_nearest(key, names, n);
     return sv_fail(SV_E_ARG, "%s: unknown key '%s'%s%s%s", place(r, line), sv_str_quote(sv_str_of(key)),
-                   near ? "; did you mean '" : "; `samsvar train --help` lists the keys", near ? near : "", near ? "'" : "");
+                   near ? "; did you mean '" : "; `samsvar train --help` lists the keys", near ? near : "",
+                   near ? "'" : "");
 }
 
 static sv_err set_value(void *arg, const char *key, sv_str text, uint32_t line)
@@ -185,15 +186,15 @@ static sv_err check(const sv_recipe *r)
     bool from = sv_recipe_text(r, SV_KEY_MODEL_FROM)[0] != '\0', task = sv_recipe_text(r, SV_KEY_TASK)[0] != '\0';
     bool path = sv_recipe_text(r, SV_KEY_DATA_PATH)[0] != '\0';
     if (from == (r->model != NULL))
-        return sv_fail(SV_E_ARG, "%s: %s; give model.from (a folder or file) or model.new (a new model's sizes)", r->name,
-                       from ? "both model.from and model.new are set" : "no model is named");
+        return sv_fail(SV_E_ARG, "%s: %s; give model.from (a folder or file) or model.new (a new model's sizes)",
+                       r->name, from ? "both model.from and model.new are set" : "no model is named");
     if (task == path)
         return sv_fail(SV_E_ARG, "%s: %s; give data.task (a built-in task) or data.path (JSON lines)", r->name,
                        task ? "both data.task and data.path are set" : "no data is named");
     if (sv_recipe_u64(r, SV_KEY_WARMUP) > sv_recipe_u64(r, SV_KEY_STEPS))
-        return sv_fail(SV_E_ARG, "%s: schedule.warmup is %llu and train.steps is %llu; warm-up ends before the run does",
-                       r->name, (unsigned long long)sv_recipe_u64(r, SV_KEY_WARMUP),
-                       (unsigned long long)sv_recipe_u64(r, SV_KEY_STEPS));
+        return sv_fail(
+            SV_E_ARG, "%s: schedule.warmup is %llu and train.steps is %llu; warm-up ends before the run does", r->name,
+            (unsigned long long)sv_recipe_u64(r, SV_KEY_WARMUP), (unsigned long long)sv_recipe_u64(r, SV_KEY_STEPS));
     bool rl = sv_recipe_is(r, SV_KEY_METHOD, "rl");
     for (int i = SV_KEY_RL_PROMPTS; i < SV_KEY_COUNT; i++)
         if (r->v[i].given && !rl)
@@ -278,11 +279,26 @@ const char *sv_recipe_text(const sv_recipe *r, sv_key key)
     return r->v[key].text;
 }
 
-bool sv_recipe_is(const sv_recipe *r, sv_key key, const char *word) { return strcmp(sv_recipe_text(r, key), word) == 0; }
-bool sv_recipe_given(const sv_recipe *r, sv_key key) { return r->v[key].given; }
-const json_t *sv_recipe_model(const sv_recipe *r) { return r->model; }
-const char *sv_recipe_name(const sv_recipe *r) { return r->name; }
-const char *sv_key_name(sv_key key) { return rows[key].key; }
+bool sv_recipe_is(const sv_recipe *r, sv_key key, const char *word)
+{
+    return strcmp(sv_recipe_text(r, key), word) == 0;
+}
+bool sv_recipe_given(const sv_recipe *r, sv_key key)
+{
+    return r->v[key].given;
+}
+const json_t *sv_recipe_model(const sv_recipe *r)
+{
+    return r->model;
+}
+const char *sv_recipe_name(const sv_recipe *r)
+{
+    return r->name;
+}
+const char *sv_key_name(sv_key key)
+{
+    return rows[key].key;
+}
 
 /* One spelling for one value: 3e-3, 0.003 and .003 are the same recipe. */
 static void canonical(const sv_recipe *r, sv_key key, sv_bytes *out)
@@ -342,14 +358,17 @@ sv_err sv_recipe_same(const sv_recipe *r, const json_t *contract, const char *wh
     json_t *mine = sv_recipe_contract(r), *v;
     const char *key;
     sv_err err = SV_OK;
-    json_object_foreach(mine, key, v) {
+    json_object_foreach(mine, key, v)
+    {
         const json_t *old = json_object_get(contract, key);
         if (old != NULL && json_equal(old, v))
             continue;
         const char *was = json_is_string(old) ? json_string_value(old) : old ? "another value" : "not set";
         const char *is = json_is_string(v) ? json_string_value(v) : "another value";
-        err = sv_fail(SV_E_ARG, "%s: %s was %s when this run was saved; the recipe says %s. Use the old value, or another "
-                                "run.dir", where, key, was, is);
+        err = sv_fail(SV_E_ARG,
+                      "%s: %s was %s when this run was saved; the recipe says %s. Use the old value, or another "
+                      "run.dir",
+                      where, key, was, is);
         break;
     }
     json_decref(mine);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Recipes: what a training run is, as YAML whose every scalar is typed by our own table (recipe.def), so that YAML never
- * guesses. Checked whole before anything is opened.
- * Threads: constant once made.
+ * Recipes: what a training run is, as YAML whose every scalar is typed by our own table (recipe.def), so that YAML
+ * never guesses. Checked whole before anything is opened. Threads: constant once made.
  */
 #ifndef SV_TRAIN_RECIPE_H
 #define SV_TRAIN_RECIPE_H
@@ -24,8 +23,8 @@ typedef enum sv_key {
 typedef struct sv_recipe sv_recipe;
 
 /* path: a YAML file of at most 1 MiB and depth 16, without anchors, aliases, tags and lists. set: n_set overrides
- * "key=value", stronger than the file. SV_E_ARG names file:line, the key, what was found and what is allowed; an unknown
- * key gets the nearest one. */
+ * "key=value", stronger than the file. SV_E_ARG names file:line, the key, what was found and what is allowed; an
+ * unknown key gets the nearest one. */
 sv_err sv_recipe_load(const char *path, const char *const *set, size_t n_set, sv_recipe **out);
 /* The same for bytes in memory; `name` stands in messages. */
 sv_err sv_recipe_parse(sv_str yaml, const char *name, const char *const *set, size_t n_set, sv_recipe **out);

@@ -15,10 +15,10 @@ typedef struct walk {
     const char *name;
     sv_yaml_fn fn;
     void *arg;
-    sv_bytes key;            /* dotted, of the place we are at */
-    size_t mark[MAX_DEPTH];  /* length of key before each level's own word */
-    uint32_t depth;          /* open maps */
-    bool want_value;         /* a key was read, its value follows */
+    sv_bytes key;           /* dotted, of the place we are at */
+    size_t mark[MAX_DEPTH]; /* length of key before each level's own word */
+    uint32_t depth;         /* open maps */
+    bool want_value;        /* a key was read, its value follows */
     bool started;
     uint32_t n_document;
 } walk;

@@ -7,8 +7,10 @@
 
 sv_schedule sv_schedule_of(const sv_recipe *r)
 {
-    sv_schedule s = { .kind = SV_SCHEDULE_CONSTANT, .warmup = sv_recipe_u64(r, SV_KEY_WARMUP),
-                      .steps = sv_recipe_u64(r, SV_KEY_STEPS), .lr = sv_recipe_f64(r, SV_KEY_LR),
+    sv_schedule s = { .kind = SV_SCHEDULE_CONSTANT,
+                      .warmup = sv_recipe_u64(r, SV_KEY_WARMUP),
+                      .steps = sv_recipe_u64(r, SV_KEY_STEPS),
+                      .lr = sv_recipe_f64(r, SV_KEY_LR),
                       .final = sv_recipe_f64(r, SV_KEY_FINAL) };
     if (sv_recipe_is(r, SV_KEY_SCHEDULE, "flat-linear"))
         s.kind = SV_SCHEDULE_FLAT_LINEAR;
@@ -34,7 +36,9 @@ float sv_schedule_rate(const sv_schedule *s, uint64_t step)
     else if (s->kind == SV_SCHEDULE_FLAT_LINEAR && step >= half)
         share = 1.0 - (1.0 - s->final) * way(step, half, s->steps);
     else if (s->kind == SV_SCHEDULE_COSINE)
-        share = s->final + (1.0 - s->final) *
-                               (0.5 + 0.5 * (double)sv_canon_cos((float)(3.14159265358979323846 * way(step, s->warmup, s->steps))));
+        share =
+            s->final +
+            (1.0 - s->final) *
+                (0.5 + 0.5 * (double)sv_canon_cos((float)(3.14159265358979323846 * way(step, s->warmup, s->steps))));
     return (float)(s->lr * share);
 }

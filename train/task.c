@@ -15,7 +15,10 @@ const sv_task *sv_task_find(const char *name)
     return NULL;
 }
 
-const char *sv_task_names(void) { return "chain100"; }
+const char *sv_task_names(void)
+{
+    return "chain100";
+}
 
 const char *sv_verdict_name(sv_verdict v)
 {

@@ -15,8 +15,8 @@ typedef enum sv_verdict {
     SV_VERDICT_CORRECT,     /* the right answer in the right form */
     SV_VERDICT_WELL_FORMED, /* the right form, another answer */
     SV_VERDICT_MALFORMED,
-    SV_VERDICT_TRUNCATED,   /* no end token before the limit */
-    SV_VERDICT_UNSUPPORTED  /* an answer that the numeric subset does not cover */
+    SV_VERDICT_TRUNCATED,  /* no end token before the limit */
+    SV_VERDICT_UNSUPPORTED /* an answer that the numeric subset does not cover */
 } sv_verdict;
 
 typedef enum sv_split { SV_SPLIT_TRAIN, SV_SPLIT_TEST } sv_split;
@@ -26,13 +26,14 @@ typedef struct sv_task {
     uint32_t n_train, n_test; /* problems of the two splits; no problem stands in both */
     /* Appends problem i of a split: the user's message, such as "2*3*7+1+1+8:". i < n_train or n_test. */
     void (*problem)(uint64_t seed, sv_split split, uint32_t i, sv_bytes *out);
-    /* Appends the first training row (step, row): message and completion. Behind the message the template sets "<think>";
-     * the completion is what follows it, up to and without the end token. worked: share of worked traces. */
+    /* Appends the first training row (step, row): message and completion. Behind the message the template sets
+     * "<think>"; the completion is what follows it, up to and without the end token. worked: share of worked traces. */
     void (*row)(uint64_t seed, uint32_t step, uint32_t row, double worked, sv_bytes *message, sv_bytes *completion);
     /* Appends the worked completion of a problem, and its answer alone. False: not a problem of this task. */
     bool (*solve)(sv_str problem, sv_bytes *completion, sv_bytes *answer);
-    /* Judges what a model wrote behind "<think>" (special tokens shown, with or without "<end>"). ended: it stopped by its
-     * end token. one_answer: several answer blocks are malformed (training); else the last one counts (evaluation). */
+    /* Judges what a model wrote behind "<think>" (special tokens shown, with or without "<end>"). ended: it stopped by
+     * its end token. one_answer: several answer blocks are malformed (training); else the last one counts (evaluation).
+     */
     sv_verdict (*verify)(sv_str problem, sv_str output, bool ended, bool one_answer);
     /* What the output starts with when the model is forced to think: the first digit of the problem. */
     size_t n_force;

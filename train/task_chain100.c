@@ -20,7 +20,10 @@ static uint32_t fnv32(const char *text, size_t n)
     return h;
 }
 
-static uint32_t draw(uint32_t word, uint32_t n) { return (uint32_t)(((uint64_t)word * n) >> 32); }
+static uint32_t draw(uint32_t word, uint32_t n)
+{
+    return (uint32_t)(((uint64_t)word * n) >> 32);
+}
 
 /* One of all problems, uniform. Positions 3 attempt ... 3 attempt + 2 of (seed, task, split, i). */
 static void any_problem(uint64_t seed, uint32_t split, uint32_t i, uint32_t attempt, char text[N_TEXT])
@@ -202,6 +205,15 @@ static const char config[] =
 /* clang-format on */
 
 const sv_task sv_task_chain100 = {
-    .name = "chain100", .n_train = 60000, .n_test = 300, .problem = problem, .row = row, .solve = solve,
-    .verify = verify, .n_force = 1, .tokenizer_json = tokenizer_json, .tokenizer_config = tokenizer_config, .config = config,
+    .name = "chain100",
+    .n_train = 60000,
+    .n_test = 300,
+    .problem = problem,
+    .row = row,
+    .solve = solve,
+    .verify = verify,
+    .n_force = 1,
+    .tokenizer_json = tokenizer_json,
+    .tokenizer_config = tokenizer_config,
+    .config = config,
 };

@@ -60,13 +60,34 @@ void sv_train_close(sv_train *t)
     sv_mem_free(t);
 }
 
-bool sv_train_done(const sv_train *t) { return t->mark.step >= t->schedule.steps; }
-uint64_t sv_train_steps_made(const sv_train *t) { return t->mark.step; }
-uint64_t sv_train_resumed_from(const sv_train *t) { return t->resumed_from; }
-const char *sv_train_skipped(const sv_train *t) { return t->skipped; }
-const sv_data_stats *sv_train_data(const sv_train *t) { return sv_data_stats_of(t->data); }
-sv_runner *sv_train_runner(sv_train *t) { return t->runner; }
-void sv_train_request_stop(sv_train *t) { t->stop = 1; }
+bool sv_train_done(const sv_train *t)
+{
+    return t->mark.step >= t->schedule.steps;
+}
+uint64_t sv_train_steps_made(const sv_train *t)
+{
+    return t->mark.step;
+}
+uint64_t sv_train_resumed_from(const sv_train *t)
+{
+    return t->resumed_from;
+}
+const char *sv_train_skipped(const sv_train *t)
+{
+    return t->skipped;
+}
+const sv_data_stats *sv_train_data(const sv_train *t)
+{
+    return sv_data_stats_of(t->data);
+}
+sv_runner *sv_train_runner(sv_train *t)
+{
+    return t->runner;
+}
+void sv_train_request_stop(sv_train *t)
+{
+    t->stop = 1;
+}
 
 /* ---- weights on the host ---- */
 
@@ -124,9 +145,15 @@ sv_err sv_train_save(sv_train *t, const char **dir)
     SV_TRY(fill_mark(t));
     SV_TRY(sv_train_sync_curve(t));
     const sv_machine *m = sv_runner_machine(t->runner);
-    sv_ckpt c = { .mark = t->mark, .model = t->model, .m = (const float *const *)t->moment[0],
-                  .v = (const float *const *)t->moment[1], .recipe = t->recipe, .data_hash = t->data_hash,
-                  .chip = m->dev.spec, .n_thread = m->dev.info.n_thread, .keep = sv_recipe_u64(t->recipe, SV_KEY_CKPT_KEEP),
+    sv_ckpt c = { .mark = t->mark,
+                  .model = t->model,
+                  .m = (const float *const *)t->moment[0],
+                  .v = (const float *const *)t->moment[1],
+                  .recipe = t->recipe,
+                  .data_hash = t->data_hash,
+                  .chip = m->dev.spec,
+                  .n_thread = m->dev.info.n_thread,
+                  .keep = sv_recipe_u64(t->recipe, SV_KEY_CKPT_KEEP),
                   .every = sv_recipe_u64(t->recipe, SV_KEY_CKPT_EVERY) };
     SV_TRY(sv_ckpt_save(&c, t->run_dir, t->save_arena, &at));
     t->saved_step = t->mark.step;
@@ -207,7 +234,8 @@ static sv_err stop_by_guard(sv_train *t, const sv_train_report *r)
     sv_err err = t->run_dir && t->saved_step != t->mark.step ? sv_train_save(t, NULL) : SV_OK;
     if (err != SV_OK)
         return err;
-    return sv_fail(SV_E_GUARD, "step %llu: loss %g, gradient norm %g; stopped before the update%s. guard.nonfinite: skip goes on",
+    return sv_fail(SV_E_GUARD,
+                   "step %llu: loss %g, gradient norm %g; stopped before the update%s. guard.nonfinite: skip goes on",
                    (unsigned long long)(t->mark.step + 1), (double)r->loss, (double)r->grad_norm,
                    t->run_dir ? ", the step before is saved" : "");
 }
@@ -268,8 +296,8 @@ static sv_err finish_step(sv_train *t, sv_train_report *r, double start)
 static sv_err check_open(const sv_train *t)
 {
     if (sv_train_done(t))
-        return sv_fail(SV_E_ARG, "%s: all %llu steps are made; raise train.steps in a new run.dir", sv_recipe_name(t->recipe),
-                       (unsigned long long)t->schedule.steps);
+        return sv_fail(SV_E_ARG, "%s: all %llu steps are made; raise train.steps in a new run.dir",
+                       sv_recipe_name(t->recipe), (unsigned long long)t->schedule.steps);
     return SV_OK;
 }
 

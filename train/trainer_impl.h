@@ -16,9 +16,9 @@
 
 struct sv_train {
     const sv_recipe *recipe;
-    sv_arena *arena;            /* of the run */
-    sv_arena *save_arena;       /* of one save */
-    sv_model *model;            /* F32, writable */
+    sv_arena *arena;      /* of the run */
+    sv_arena *save_arena; /* of one save */
+    sv_model *model;      /* F32, writable */
     sv_data *data;
     sv_runner *runner;
     sv_loss *loss;
@@ -26,22 +26,22 @@ struct sv_train {
     sv_guard guard;
     sv_schedule schedule;
     sv_batch batch;
-    sv_row *row;                /* [n_row_cap] of the step at hand */
+    sv_row *row; /* [n_row_cap] of the step at hand */
     size_t cap_row;
-    float *lp;                  /* [cap_lp] */
+    float *lp; /* [cap_lp] */
     size_t cap_lp;
-    float **moment[2];          /* [sv_weight_ids] host copies for saving; NULL until needed */
+    float **moment[2]; /* [sv_weight_ids] host copies for saving; NULL until needed */
     uint8_t data_hash[32];
-    sv_ckpt_mark mark;          /* step, cursor */
+    sv_ckpt_mark mark; /* step, cursor */
     uint64_t resumed_from, saved_step, total_tok;
     const char *skipped, *run_dir; /* run_dir NULL: none */
     int lock_fd;
     sv_file_log *log, *curve;
     sv_bytes log_waiting, curve_waiting; /* lines that the disk did not take */
-    double rate;                /* tokens a second, smoothed */
-    double step_rate;           /* seconds a step, smoothed */
+    double rate;                         /* tokens a second, smoothed */
+    double step_rate;                    /* seconds a step, smoothed */
     volatile sig_atomic_t stop;
-    bool is_synced;             /* model holds the weights of now */
+    bool is_synced; /* model holds the weights of now */
 };
 
 /* trainer_open.c */

@@ -97,7 +97,10 @@ void sv_train_log(sv_train *t, const json_t *event)
 }
 
 /* JSON has no inf and NaN. */
-static json_t *number(double v) { return v - v == 0.0 ? json_real(v) : json_null(); }
+static json_t *number(double v)
+{
+    return v - v == 0.0 ? json_real(v) : json_null();
+}
 
 static void log_event(sv_train *t, const sv_train_report *r)
 {
@@ -140,8 +143,8 @@ void sv_train_log_saved(sv_train *t, const char *dir)
 {
     char hash[17];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)t->mark.weight_bits);
-    json_t *o = json_pack("{s:s, s:I, s:s, s:s}", "event", "checkpoint", "step", (json_int_t)t->mark.step, "weights", hash,
-                          "dir", sv_path_base(dir));
+    json_t *o = json_pack("{s:s, s:I, s:s, s:s}", "event", "checkpoint", "step", (json_int_t)t->mark.step, "weights",
+                          hash, "dir", sv_path_base(dir));
     sv_train_log(t, o);
     json_decref(o);
 }

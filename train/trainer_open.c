@@ -51,7 +51,8 @@ static sv_err widen_weights(const sv_model *from, sv_model *to)
         for (uint64_t r = 0; r < n_row; r++)
             if (!sv_dtype_dequant_row(shape->dtype, (const uint8_t *)from->data[id] + r * row_bytes, n_col,
                                       sv_model_weight(to, id) + r * n_col))
-                return sv_fail(SV_E_DTYPE, "%s: a weight of type %s cannot be trained", from->path, sv_dtype_name(shape->dtype));
+                return sv_fail(SV_E_DTYPE, "%s: a weight of type %s cannot be trained", from->path,
+                               sv_dtype_name(shape->dtype));
     }
     return SV_OK;
 }

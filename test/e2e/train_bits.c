@@ -90,8 +90,8 @@ static double loss_of(sv_train *t, const sv_row *row, size_t n, float *lp)
 }
 
 /* Central differences on the items with the largest gradients of a weight. w: the whole weight, g: its gradient. */
-static void check_weight(sv_train *t, uint32_t id, float *w, const float *g, uint64_t n, const sv_row *row, size_t n_row,
-                         float *lp)
+static void check_weight(sv_train *t, uint32_t id, float *w, const float *g, uint64_t n, const sv_row *row,
+                         size_t n_row, float *lp)
 {
     sv_store *s = sv_runner_store(sv_train_runner(t));
     uint64_t at = 0;
@@ -123,7 +123,8 @@ static void test_gradients_are_those_of_the_loss(void **state)
     sv_train_report report;
     const sv_model *m;
     float lp[1000];
-    /* No update: lr 0 and no decay. The init's small o_proj and down_proj make some gradients small; rows are real ones. */
+    /* No update: lr 0 and no decay. The init's small o_proj and down_proj make some gradients small; rows are real
+     * ones. */
     assert_int_equal(tiny_open("optim.lr=0 optim.decay=0 train.micro=2", &r, &t), SV_OK);
     assert_int_equal(sv_train_model(t, &m), SV_OK);
     assert_int_equal(sv_data_open(r, m, 128, &d), SV_OK);
@@ -180,14 +181,10 @@ static void test_the_loss_falls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_bits_are_the_golden_ones),
-        cmocka_unit_test(test_threads_change_no_bit),
-        cmocka_unit_test(test_micro_batches_change_no_bit),
-        cmocka_unit_test(test_instruction_sets_change_no_bit),
-        cmocka_unit_test(test_other_chips_change_no_bit),
-        cmocka_unit_test(test_other_seeds_give_other_bits),
-        cmocka_unit_test(test_gradients_are_those_of_the_loss),
-        cmocka_unit_test(test_the_loss_falls),
+        cmocka_unit_test(test_the_bits_are_the_golden_ones),    cmocka_unit_test(test_threads_change_no_bit),
+        cmocka_unit_test(test_micro_batches_change_no_bit),     cmocka_unit_test(test_instruction_sets_change_no_bit),
+        cmocka_unit_test(test_other_chips_change_no_bit),       cmocka_unit_test(test_other_seeds_give_other_bits),
+        cmocka_unit_test(test_gradients_are_those_of_the_loss), cmocka_unit_test(test_the_loss_falls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

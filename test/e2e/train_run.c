@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A run folder from start to end: checkpoints that are models, the same curve after a resume, one process at a time, and
- * what a resume refuses.
+ * A run folder from start to end: checkpoints that are models, the same curve after a resume, one process at a time,
+ * and what a resume refuses.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -98,8 +98,10 @@ static void test_a_resumed_run_has_the_same_curve_and_weights(void **state)
     run_steps(sets_of("again", "train.micro=2"), 38);
     assert_int_equal(tiny_child(sets_of("again", "chip=cpu:scalar"), NULL), 0);
     assert_true(same_files(path_of("again/curve.tsv"), path_of("whole/curve.tsv")));
-    assert_true(same_files(path_of("again/step-000050/model.safetensors"), path_of("whole/step-000050/model.safetensors")));
-    assert_true(same_files(path_of("again/step-000050/state.safetensors"), path_of("whole/step-000050/state.safetensors")));
+    assert_true(
+        same_files(path_of("again/step-000050/model.safetensors"), path_of("whole/step-000050/model.safetensors")));
+    assert_true(
+        same_files(path_of("again/step-000050/state.safetensors"), path_of("whole/step-000050/state.safetensors")));
 }
 
 static void test_a_second_process_is_told_who_is_there(void **state)
@@ -182,8 +184,10 @@ static void test_a_run_starts_from_a_saved_model(void **state)
     sv_train *t;
     sv_train_report report;
     char yaml[512];
-    snprintf(yaml, sizeof yaml, "model: {from: %s/whole/step-000050}\ndata: {task: chain100}\ntrain: {batch_rows: 12, steps: 60}\n"
-                                "schedule: {kind: constant, warmup: 0}\n", root);
+    snprintf(yaml, sizeof yaml,
+             "model: {from: %s/whole/step-000050}\ndata: {task: chain100}\ntrain: {batch_rows: 12, steps: 60}\n"
+             "schedule: {kind: constant, warmup: 0}\n",
+             root);
     assert_int_equal(sv_recipe_parse(sv_str_of(yaml), "from.yaml", NULL, 0, &r), SV_OK);
     if (sv_train_open(r, &t) != SV_OK)
         fail_msg("%s", sv_err_text());

@@ -72,7 +72,9 @@ static void test_death_at_each_point_of_a_save_loses_nothing_that_was_saved(void
 {
     (void)state;
 #ifdef SV_FAULTS
-    static const char *const point[] = { "begin", "model", "state", "manifest", "synced", "renamed", "saved", "pruned" };
+    static const char *const point[] = {
+        "begin", "model", "state", "manifest", "synced", "renamed", "saved", "pruned"
+    };
     for (size_t i = 0; i < sizeof point / sizeof *point; i++) {
         char rules[64];
         snprintf(rules, sizeof rules, "die:ckpt.%s:nth=3", point[i]); /* the save of step 30 */
@@ -226,7 +228,10 @@ static void rewrite(const char *path, void (*damage)(char *p, size_t *n, uint64_
     free(p);
 }
 
-static void flip(char *p, size_t *n, uint64_t at) { p[at * 977 % *n] ^= 4; }
+static void flip(char *p, size_t *n, uint64_t at)
+{
+    p[at * 977 % *n] ^= 4;
+}
 static void cut(char *p, size_t *n, uint64_t at)
 {
     (void)p;
@@ -265,8 +270,8 @@ static void make_good(void)
 static void test_a_damaged_checkpoint_is_skipped_named_and_kept(void **state)
 {
     (void)state;
-    static const char *const file[] = { "model.safetensors", "state.safetensors", "config.json", "tokenizer.json",
-                                        "tokenizer_config.json", "manifest.json" };
+    static const char *const file[] = { "model.safetensors", "state.safetensors",     "config.json",
+                                        "tokenizer.json",    "tokenizer_config.json", "manifest.json" };
     char path[256], what[300];
     make_good();
     for (size_t k = 0; k < sizeof file / sizeof *file; k++) {
@@ -294,7 +299,8 @@ static void test_files_of_another_step_are_not_taken(void **state)
     for (size_t k = 0; k < 3; k++) {
         char command[512];
         copy_run();
-        snprintf(command, sizeof command, "cp %s/damaged/step-000010/%s %s/damaged/step-000020/%s", root, file[k], root, file[k]);
+        snprintf(command, sizeof command, "cp %s/damaged/step-000010/%s %s/damaged/step-000020/%s", root, file[k], root,
+                 file[k]);
         assert_int_equal(system(command), 0);
         expect_fallback(file[k]);
     }

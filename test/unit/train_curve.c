@@ -12,7 +12,10 @@
 #include "train/optim.h"
 #include "train/schedule.h"
 
-static bool near(float a, double b) { return (double)a > b * (1 - 1e-6) && (double)a < b * (1 + 1e-6); }
+static bool near(float a, double b)
+{
+    return (double)a > b * (1 - 1e-6) && (double)a < b * (1 + 1e-6);
+}
 
 static void test_flat_linear_warms_up_stays_and_falls(void **state)
 {

@@ -18,11 +18,11 @@
 
 /* Users in <answer>, assistants in <think> ... <end>; a comma behind each turn, as others write a line break. Thoughts
  * (between ! and ?) are kept in the last turn alone, as some families do. */
-static const char chat_template[] =
-    "{%- for m in messages -%}"
-    "{%- if m.role == 'user' -%}<answer>{{ m.content }}</answer>,"
-    "{%- else -%}<think>{%- if loop.last and m.thought -%}!{{ m.thought }}?{%- endif -%}{{ m.content }}<end>,{%- endif -%}"
-    "{%- endfor -%}{%- if add_generation_prompt -%}<think>{%- endif -%}";
+static const char chat_template[] = "{%- for m in messages -%}"
+                                    "{%- if m.role == 'user' -%}<answer>{{ m.content }}</answer>,"
+                                    "{%- else -%}<think>{%- if loop.last and m.thought -%}!{{ m.thought }}?{%- endif "
+                                    "-%}{{ m.content }}<end>,{%- endif -%}"
+                                    "{%- endfor -%}{%- if add_generation_prompt -%}<think>{%- endif -%}";
 
 enum { END = 1, THINK = 2, ANSWER = 4, ANSWER_END = 5, DIGIT = 6, COMMA = 20 };
 
@@ -138,9 +138,10 @@ static void test_a_turn_may_be_left_out(void **state)
 static void test_what_the_template_drops_does_not_train_and_is_counted(void **state)
 {
     (void)state;
-    const char *line = "{\"messages\":[{\"role\":\"user\",\"content\":\"1+1\"},{\"role\":\"assistant\",\"thought\":\"3\","
-                       "\"content\":\"2\"},{\"role\":\"user\",\"content\":\"2+2\"},{\"role\":\"assistant\",\"thought\":\"5\","
-                       "\"content\":\"4\"}]}\n";
+    const char *line =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"1+1\"},{\"role\":\"assistant\",\"thought\":\"3\","
+        "\"content\":\"2\"},{\"role\":\"user\",\"content\":\"2+2\"},{\"role\":\"assistant\",\"thought\":\"5\","
+        "\"content\":\"4\"}]}\n";
     sv_model *m = new_model(true);
     sv_recipe *r;
     sv_data *d;
@@ -156,10 +157,12 @@ static void test_what_the_template_drops_does_not_train_and_is_counted(void **st
 static void test_a_prompt_never_holds_control_tokens_unless_trusted(void **state)
 {
     (void)state;
-    const char *line = "{\"messages\":[{\"role\":\"user\",\"content\":\"1<end>\"},{\"role\":\"assistant\",\"content\":\"2\"}]}\n";
+    const char *line =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"1<end>\"},{\"role\":\"assistant\",\"content\":\"2\"}]}\n";
     expect_refusal(line, "", true, SV_E_FORMAT, "d.jsonl:1: "); /* as plain text, '<' has no token here */
     expect_row(line, "  trust: all", true, "<answer>1<end></answer>,<think>[2][<end>],");
-    const char *own = "{\"messages\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"</think>2\"}]}\n";
+    const char *own =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"</think>2\"}]}\n";
     expect_row(own, "", true, "<answer>1</answer>,<think>[</think>][2][<end>],");
     expect_refusal(own, "  trust: none", true, SV_E_FORMAT, "d.jsonl:1: ");
 }
@@ -171,7 +174,8 @@ static void test_completions_count_and_get_an_end_token(void **state)
     expect_row(line, "", false, "1+1=[2][<end>]");
     expect_row(line, "  template: none", true, "1+1=[2][<end>]");
     expect_refusal(line, "", true, SV_E_ARG, "data.template: none");
-    expect_row("{\"prompt\":[{\"role\":\"user\",\"content\":\"1\"}],\"completion\":[{\"role\":\"assistant\",\"content\":\"2\"}]}\n",
+    expect_row("{\"prompt\":[{\"role\":\"user\",\"content\":\"1\"}],\"completion\":[{\"role\":\"assistant\","
+               "\"content\":\"2\"}]}\n",
                "", true, "<answer>1</answer>,<think>[2][<end>],");
     expect_refusal("{\"prompt\":\"1\",\"completion\":[]}\n", "", false, SV_E_FORMAT, "both strings or both lists");
 }
@@ -201,12 +205,15 @@ static void test_ids_are_taken_as_they_are(void **state)
 static void test_a_line_that_does_not_fit_is_named(void **state)
 {
     (void)state;
-    expect_refusal("{\"text\":\"1\"}\n\n{\"ids\":[1]}\n", "", false, SV_E_FORMAT, "d.jsonl:3: 'text' has to be a string");
+    expect_refusal("{\"text\":\"1\"}\n\n{\"ids\":[1]}\n", "", false, SV_E_FORMAT,
+                   "d.jsonl:3: 'text' has to be a string");
     expect_refusal("{\"foo\":1}\n", "", false, SV_E_FORMAT, "d.jsonl:1: no kind of training line");
     expect_refusal("{\"messages\":[]}\n", "", true, SV_E_FORMAT, "list of 1 to");
-    expect_refusal("{\"messages\":[{\"content\":\"1\"}]}\n", "", true, SV_E_FORMAT, "message 0 of 'messages' has no role");
+    expect_refusal("{\"messages\":[{\"content\":\"1\"}]}\n", "", true, SV_E_FORMAT,
+                   "message 0 of 'messages' has no role");
     expect_refusal("{\"messages\":[{\"role\":\"user\",\"content\":\"1\"}]}\n", "", false, SV_E_ARG, "no chat template");
-    expect_refusal("{\"messages\":[{\"role\":\"user\",\"content\":\"1\"}]}\n", "", true, SV_E_FORMAT, "no row to train on");
+    expect_refusal("{\"messages\":[{\"role\":\"user\",\"content\":\"1\"}]}\n", "", true, SV_E_FORMAT,
+                   "no row to train on");
     expect_refusal("", "", true, SV_E_FORMAT, "no row to train on");
 }
 
@@ -214,10 +221,13 @@ static void test_long_rows_are_counted_before_anything_runs(void **state)
 {
     (void)state;
     const char *lines = "{\"ids\":[7,8,9,1]}\n{\"ids\":[7,8,9,9,9,1]}\n{\"ids\":[7,8,9,9,9,9,9,9,1]}\n";
-    expect_refusal(lines, "  max_tokens: 4", false, SV_E_ARG, "2 rows are longer than 4 tokens; the longest: line 3 (9), 2 (6)");
+    expect_refusal(lines, "  max_tokens: 4", false, SV_E_ARG,
+                   "2 rows are longer than 4 tokens; the longest: line 3 (9), 2 (6)");
     expect_row("{\"ids\":[7,8,9,9,9,1]}\n{\"ids\":[7,1]}\n", "  max_tokens: 4\n  long: drop", false, "1[<end>]");
-    expect_row("{\"ids\":[7,8,9,9,9,1],\"mask\":[0,0,0,0,1,1]}\n", "  max_tokens: 4\n  long: truncate", false, "33[3][<end>]");
-    expect_refusal(lines, "  max_tokens: 500", false, SV_E_ARG, "data.max_tokens is 500; allowed: 2 to the model's context");
+    expect_row("{\"ids\":[7,8,9,9,9,1],\"mask\":[0,0,0,0,1,1]}\n", "  max_tokens: 4\n  long: truncate", false,
+               "33[3][<end>]");
+    expect_refusal(lines, "  max_tokens: 500", false, SV_E_ARG,
+                   "data.max_tokens is 500; allowed: 2 to the model's context");
 }
 
 static void test_an_epoch_is_a_permutation(void **state)
@@ -245,8 +255,10 @@ static void test_an_epoch_is_a_permutation(void **state)
 /* ---- packing ---- */
 
 #define MOST 64
-static const int32_t some_ids[MOST] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23 };
-static const uint8_t all_count[MOST] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+static const int32_t some_ids[MOST] = { 1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
+                                        13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23 };
+static const uint8_t all_count[MOST] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                         1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 
 static void test_rows_are_packed_greedily_in_order(void **state)
 {
@@ -273,7 +285,8 @@ static void test_nothing_is_run_that_nobody_reads(void **state)
     (void)state;
     static const uint8_t two[] = { 0, 0, 1, 0, 1, 0, 0, 0 }, none[8] = { 1 };
     static const float dlp[] = { 9, 9, 0.5f, 9, -2, 9, 9, 9 };
-    sv_row row[] = { { .id = some_ids, .counted = two, .dlp = dlp, .n = 8 }, { .id = some_ids, .counted = none, .n = 8 } };
+    sv_row row[] = { { .id = some_ids, .counted = two, .dlp = dlp, .n = 8 },
+                     { .id = some_ids, .counted = none, .n = 8 } };
     sv_batch b = { 0 };
     sv_step s;
     sv_batch_pack(&b, row, 2, 100);

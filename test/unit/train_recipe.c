@@ -23,7 +23,10 @@ static sv_recipe *parse_set(const char *text, const char *const *set, size_t n)
     return r;
 }
 
-static sv_recipe *parse(const char *text) { return parse_set(text, NULL, 0); }
+static sv_recipe *parse(const char *text)
+{
+    return parse_set(text, NULL, 0);
+}
 
 static void refuse(const char *text, const char *part)
 {
@@ -68,6 +71,19 @@ static void test_an_override_is_stronger_than_the_file(void **state)
     assert_true(sv_recipe_u64(r, SV_KEY_STEPS) == 7);
     assert_int_equal(json_integer_value(json_object_get(sv_recipe_model(r), "hidden_size")), 64);
     sv_recipe_drop(r);
+}
+
+static void test_every_word_of_a_list_is_taken(void **state)
+{
+    (void)state;
+    static const char *const word[] = { "rl.check=off",       "rl.check=all",        "rl.truncated=drop",
+                                        "data.trust=all",     "data.kind=ids",       "train.method=rl",
+                                        "rl.loss=cispo",      "rl.advantage=loo",    "schedule.kind=constant",
+                                        "data.long=truncate", "guard.nonfinite=skip" };
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++) {
+        const char *const set[] = { "train.method=rl", word[i] };
+        sv_recipe_drop(parse_set(MINIMAL, set, 2));
+    }
 }
 
 static void test_an_unknown_key_names_line_and_nearest(void **state)
@@ -155,7 +171,8 @@ static void test_the_hash_is_of_meaning_not_of_spelling(void **state)
 {
     (void)state;
     uint8_t a[32], b[32], c[32];
-    sv_recipe *x = parse(MINIMAL "optim: {lr: 3e-3}\ntrain: {micro: 3}\n"), *y = parse("threads: 2\noptim.lr: 0.003\n" MINIMAL);
+    sv_recipe *x = parse(MINIMAL "optim: {lr: 3e-3}\ntrain: {micro: 3}\n"),
+              *y = parse("threads: 2\noptim.lr: 0.003\n" MINIMAL);
     sv_recipe *z = parse(MINIMAL "optim: {lr: 4e-3}\n");
     sv_recipe_hash(x, a);
     sv_recipe_hash(y, b);
@@ -165,7 +182,8 @@ static void test_the_hash_is_of_meaning_not_of_spelling(void **state)
     json_t *contract = sv_recipe_contract(x);
     assert_int_equal(sv_recipe_same(y, contract, "step-000001"), SV_OK);
     assert_int_equal(sv_recipe_same(z, contract, "step-000001"), SV_E_ARG);
-    assert_non_null(strstr(sv_err_text(), "step-000001: optim.lr was 0.003 when this run was saved; the recipe says 0.004"));
+    assert_non_null(
+        strstr(sv_err_text(), "step-000001: optim.lr was 0.003 when this run was saved; the recipe says 0.004"));
     json_decref(contract);
     sv_recipe_drop(x);
     sv_recipe_drop(y);
@@ -186,7 +204,8 @@ static void test_a_bad_override_is_refused(void **state)
 static void test_the_shipped_recipes_are_sound(void **state)
 {
     (void)state;
-    static const char *const name[] = { "recipes/chain100-sft.yaml", "recipes/chain100-quick.yaml", "recipes/sft-chat.yaml" };
+    static const char *const name[] = { "recipes/chain100-sft.yaml", "recipes/chain100-quick.yaml",
+                                        "recipes/sft-chat.yaml" };
     for (size_t i = 0; i < 3; i++) {
         sv_recipe *r;
         if (sv_recipe_load(name[i], NULL, 0, &r) != SV_OK)
@@ -201,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_defaults_hold_for_keys_that_are_not_given),
         cmocka_unit_test(test_every_default_is_allowed_by_its_own_row),
         cmocka_unit_test(test_an_override_is_stronger_than_the_file),
+        cmocka_unit_test(test_every_word_of_a_list_is_taken),
         cmocka_unit_test(test_an_unknown_key_names_line_and_nearest),
         cmocka_unit_test(test_a_value_of_the_wrong_type_or_range_is_refused),
         cmocka_unit_test(test_yaml_never_guesses),

@@ -16,8 +16,14 @@
 #include "model/model.h"
 #include "train/init.h"
 
-static const sv_task *task(void) { return sv_task_find("chain100"); }
-static sv_str view(const sv_bytes *b) { return (sv_str){ b->p, b->n }; }
+static const sv_task *task(void)
+{
+    return sv_task_find("chain100");
+}
+static sv_str view(const sv_bytes *b)
+{
+    return (sv_str){ b->p, b->n };
+}
 
 static sv_model *new_model(void)
 {
@@ -49,7 +55,10 @@ static void test_worked_traces_are_those_of_the_definition(void **state)
     assert_false(task()->solve(SV_STR("2*3*7+1+1+0"), NULL, NULL));
     assert_false(task()->solve(SV_STR("2*3*7+1+1"), NULL, NULL));
     assert_false(task()->solve(SV_STR("2*3*7+1+1/8"), NULL, NULL));
-    assert_false(task()->solve((sv_str){ "2*3*7+1\0" "1+8", 11 }, NULL, NULL));
+    assert_false(task()->solve((sv_str){ "2*3*7+1\0"
+                                         "1+8",
+                                         11 },
+                               NULL, NULL));
 }
 
 static uint32_t fnv(sv_str s)
@@ -151,15 +160,21 @@ static void test_the_judge_is_not_fooled(void **state)
         if (v != row[i].verdict)
             fail_msg("'%s': %s, expected %s", row[i].output, sv_verdict_name(v), sv_verdict_name(row[i].verdict));
     }
-    assert_int_equal(task()->verify(SV_STR("2*3*7+1+1+8"), SV_STR("</think><answer>53</answer></think><answer>52</answer>"),
-                                    true, false), SV_VERDICT_CORRECT);
-    assert_int_equal(task()->verify(SV_STR("2*3*7+1+1+8"), (sv_str){ "</think><answer>5\0" "2</answer>", 28 }, true, true),
+    assert_int_equal(task()->verify(SV_STR("2*3*7+1+1+8"),
+                                    SV_STR("</think><answer>53</answer></think><answer>52</answer>"), true, false),
+                     SV_VERDICT_CORRECT);
+    assert_int_equal(task()->verify(SV_STR("2*3*7+1+1+8"),
+                                    (sv_str){ "</think><answer>5\0"
+                                              "2</answer>",
+                                              28 },
+                                    true, true),
                      SV_VERDICT_MALFORMED);
     assert_int_equal(task()->verify(SV_STR("nonsense"), SV_STR("</think><answer>52</answer>"), true, true),
                      SV_VERDICT_UNSUPPORTED);
     char *many = malloc(1000001);
     memset(many, '5', 1000000);
-    assert_int_equal(task()->verify(SV_STR("2*3*7+1+1+8"), (sv_str){ many, 1000000 }, true, true), SV_VERDICT_MALFORMED);
+    assert_int_equal(task()->verify(SV_STR("2*3*7+1+1+8"), (sv_str){ many, 1000000 }, true, true),
+                     SV_VERDICT_MALFORMED);
     free(many);
 }
 
@@ -198,7 +213,8 @@ static void test_the_template_makes_what_rows_are_made_of(void **state)
     assert_int_equal(sv_template_render(m->chat_template, &in, &out), SV_OK);
     assert_string_equal(out.text.p, "1+1*1+1-1-1:<think></think>");
     json_t *chat = json_loads("[{\"role\":\"user\",\"content\":\"1+1*1+1-1-1:\"},{\"role\":\"assistant\",\"content\":"
-                              "\"</think><answer>1</answer>\"}]", 0, NULL);
+                              "\"</think><answer>1</answer>\"}]",
+                              0, NULL);
     in = (sv_template_input){ .messages = chat };
     sv_marked_clear(&out);
     assert_int_equal(sv_template_render(m->chat_template, &in, &out), SV_OK);
@@ -224,8 +240,11 @@ static void test_the_model_has_335040_weights_and_starts_as_defined(void **state
         uint64_t n = sv_tensor_items(&shape);
         const float *x = sv_model_weight(m, id);
         const char *name = c->family->weight[id % c->family->n_weight].hf;
-        double sum = 0, squares = 0, want = strstr(name, "embed") ? 0.02 * 0.02 : strstr(name, "o_proj") ? 1.0 / (6 * 96)
-                                          : strstr(name, "down") ? 1.0 / (6 * 256) : 1.0 / 96;
+        double sum = 0, squares = 0,
+               want = strstr(name, "embed")    ? 0.02 * 0.02
+                      : strstr(name, "o_proj") ? 1.0 / (6 * 96)
+                      : strstr(name, "down")   ? 1.0 / (6 * 256)
+                                               : 1.0 / 96;
         for (uint64_t i = 0; i < n; i++)
             sum += (double)x[i], squares += (double)x[i] * (double)x[i];
         if (shape.n_dim == 1) {

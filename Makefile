@@ -29,8 +29,9 @@ endif
 CLI_SRC  := $(wildcard cli/*.c)
 OBJ      := $(SRC:%.c=$(B)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(B)/%.o)
-# Test builds can make files and allocations fail, and have the AVX-512 texts over emulated lanes.
-TEST_DEFS := -DSV_FAULTS -DSV_CPU_EMU512
+# Test builds can make files and allocations fail, and have the AVX-512 texts over emulated lanes (not
+# under a sanitizer: that one file would take minutes).
+TEST_DEFS := -DSV_FAULTS $(if $(SAN),,-DSV_CPU_EMU512)
 TEST_OBJ := $(patsubst %,$(B)/t/%.o,$(basename $(filter base/% train/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC)))) \
             $(patsubst %,$(B)/%.o,$(basename $(filter-out base/% train/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC))))
 

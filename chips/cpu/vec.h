@@ -14,7 +14,9 @@
 #define SV_INL static inline __attribute__((always_inline, unused))
 #define SV_PANEL 16              /* columns of a P16 panel */
 #define SV_PV (SV_PANEL / SV_W)  /* vectors per panel */
+#ifndef SV_UNROLL /* loops over registers */
 #define SV_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 typedef float vf __attribute__((vector_size(4 * SV_W)));
 typedef int32_t vi __attribute__((vector_size(4 * SV_W)));

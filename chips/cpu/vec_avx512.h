@@ -18,6 +18,7 @@
 #define v_set1(x) ((vf)_mm512_set1_ps(x))
 #define v_set1i(x) ((vi)_mm512_set1_epi32(x))
 #else
+#define SV_UNROLL /* sums in memory: tests alone use it */
 #define SV_HAS_SET1
 #define SV_HAS_FMA
 #define v_set1(x) ((vf)((v_halves){ { _mm256_set1_ps(x), _mm256_set1_ps(x) } }).v)

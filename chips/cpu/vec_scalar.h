@@ -5,6 +5,7 @@
 #define SV_CHIPS_CPU_VEC_SCALAR_H
 
 #define SV_W 4
+#define SV_UNROLL /* sums in memory: a fallback compiles in seconds */
 #include "chips/cpu/vec.h"
 
 #endif

@@ -71,8 +71,6 @@ sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread);
 void sv_cpu_pool_drop(sv_cpu_pool *p);
 /* Runs job on every thread of the pool and returns when all shares are done. */
 void sv_cpu_pool_run(sv_cpu_pool *p, sv_cpu_job job, void *ctx);
-/* Inside a job of sv_cpu_pool_run: waits until every share is here. */
-void sv_cpu_pool_barrier(sv_cpu_pool *p);
 /* Cores that this process may use. */
 uint32_t sv_cpu_cores(void);
 /* Sets rounding to nearest even and subnormals on in this thread, and returns what stood there. */

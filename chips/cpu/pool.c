@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The cpu chip's thread pool: static shares, workers spin about 20 us and then sleep on a futex.
+ * The cpu chip's thread pool: static shares, workers spin about 20 us and then sleep on a futex. Each share is claimed once,
+ * by its worker or, when that has not started yet (asleep, or its core is busy elsewhere), by the caller: what a share
+ * computes depends on its number alone, so it does not matter who runs it.
  * Threads: one caller at a time; the caller is share 0.
  */
 #include <errno.h>
@@ -31,13 +33,12 @@ struct sv_cpu_pool {
     pthread_t *thread;
     sv_cpu_job job;
     void *ctx;
-    bool stop;
+    _Atomic uint32_t *claim; /* [n_thread] the last epoch whose share was taken */
+    _Atomic bool stop;
     _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t epoch; /* grows by one per job; workers wait for it */
     _Atomic uint32_t sleeping;                          /* workers inside the futex */
     _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t pending; /* shares not done yet; the caller waits for 0 */
     _Atomic uint32_t caller_sleeps;
-    _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t arrived; /* at the barrier */
-    _Atomic uint32_t barrier_epoch;
 };
 
 typedef struct worker_arg {
@@ -96,18 +97,28 @@ void sv_cpu_fp_leave(uint32_t saved)
 #endif
 }
 
-/* Waits until *at differs from `old`; spins first, then sleeps and counts itself in *sleepers. */
-static void wait_change(_Atomic uint32_t *at, uint32_t old, uint32_t spin, _Atomic uint32_t *sleepers)
+/* Waits until *at differs from `old`; spins first, then sleeps and counts itself in *sleepers. Returns what stands there. */
+static uint32_t wait_change(_Atomic uint32_t *at, uint32_t old, uint32_t spin, _Atomic uint32_t *sleepers)
 {
+    uint32_t now;
     for (uint32_t i = 0; i < spin; i++) {
-        if (atomic_load_explicit(at, memory_order_acquire) != old)
-            return;
+        if ((now = atomic_load_explicit(at, memory_order_acquire)) != old)
+            return now;
         RELAX();
     }
     atomic_fetch_add(sleepers, 1);
-    while (atomic_load(at) == old)
+    while ((now = atomic_load(at)) == old)
         futex_wait(at, old);
     atomic_fetch_sub(sleepers, 1);
+    return now;
+}
+
+/* Takes share i of the job `epoch`. Every share of a job is taken before the next job begins, so a late worker that still
+ * has an old epoch in hand fails here. */
+static bool claim_share(sv_cpu_pool *p, uint32_t i, uint32_t epoch)
+{
+    uint32_t before = epoch - 1;
+    return atomic_compare_exchange_strong(&p->claim[i], &before, epoch);
 }
 
 static void *worker(void *p)
@@ -118,10 +129,11 @@ static void *worker(void *p)
     sv_cpu_fp_enter();
     uint32_t seen = 0;
     for (;;) {
-        wait_change(&pool->epoch, seen, pool->spin, &pool->sleeping);
-        seen++;
-        if (pool->stop)
+        seen = wait_change(&pool->epoch, seen, pool->spin, &pool->sleeping);
+        if (atomic_load_explicit(&pool->stop, memory_order_acquire))
             return NULL;
+        if (!claim_share(pool, arg.tid, seen))
+            continue;
         pool->job(pool->ctx, arg.tid, pool->n_thread);
         if (atomic_fetch_sub(&pool->pending, 1) == 1 && atomic_load(&pool->caller_sleeps))
             futex_wake(&pool->pending, 1);
@@ -149,7 +161,10 @@ sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread)
         return NULL;
     *p = (sv_cpu_pool){ .n_thread = n_thread };
     p->thread = calloc(n_thread, sizeof *p->thread);
-    if (p->thread == NULL) {
+    p->claim = calloc(n_thread, sizeof *p->claim);
+    if (p->thread == NULL || p->claim == NULL) {
+        free(p->thread);
+        free(p->claim);
         free(p);
         return NULL;
     }
@@ -172,22 +187,25 @@ sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread)
     return p;
 }
 
-static void start_workers(sv_cpu_pool *p)
+/* Returns the new epoch. */
+static uint32_t start_workers(sv_cpu_pool *p)
 {
-    atomic_fetch_add(&p->epoch, 1);
+    uint32_t epoch = atomic_fetch_add(&p->epoch, 1) + 1;
     if (atomic_load(&p->sleeping))
         futex_wake(&p->epoch, INT32_MAX);
+    return epoch;
 }
 
 void sv_cpu_pool_drop(sv_cpu_pool *p)
 {
     if (p == NULL)
         return;
-    p->stop = true;
+    atomic_store(&p->stop, true);
     start_workers(p);
     for (uint32_t i = 1; i <= p->n_started; i++)
         pthread_join(p->thread[i], NULL);
     free(p->thread);
+    free(p->claim);
     free(p);
 }
 
@@ -196,8 +214,13 @@ void sv_cpu_pool_run(sv_cpu_pool *p, sv_cpu_job job, void *ctx)
     p->job = job;
     p->ctx = ctx;
     atomic_store_explicit(&p->pending, p->n_thread - 1, memory_order_relaxed);
-    start_workers(p);
+    uint32_t epoch = start_workers(p);
     job(ctx, 0, p->n_thread);
+    for (uint32_t i = 1; i < p->n_thread; i++)
+        if (claim_share(p, i, epoch)) {
+            job(ctx, i, p->n_thread);
+            atomic_fetch_sub(&p->pending, 1);
+        }
     for (uint32_t i = 0; i < p->spin; i++) {
         if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0)
             return;
@@ -207,20 +230,4 @@ void sv_cpu_pool_run(sv_cpu_pool *p, sv_cpu_job job, void *ctx)
     for (uint32_t left; (left = atomic_load(&p->pending)) != 0;)
         futex_wait(&p->pending, left);
     atomic_store(&p->caller_sleeps, 0);
-}
-
-void sv_cpu_pool_barrier(sv_cpu_pool *p)
-{
-    uint32_t epoch = atomic_load_explicit(&p->barrier_epoch, memory_order_acquire);
-    if (atomic_fetch_add(&p->arrived, 1) + 1 == p->n_thread) {
-        atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&p->barrier_epoch, epoch + 1, memory_order_release);
-        return;
-    }
-    for (uint32_t i = 0; atomic_load_explicit(&p->barrier_epoch, memory_order_acquire) == epoch; i++) {
-        if (i < p->spin)
-            RELAX();
-        else
-            sched_yield();
-    }
 }

@@ -18,7 +18,7 @@
 /* Functions of sums over k, keys or tokens; and those that compilers fold them into. */
 static bool may_fuse(const char *function)
 {
-    static const char *const allowed[] = { "mm_", "dot_", "att_", "norm_gain_grad", "norm_grad_share", "k_attend", "peak_" };
+    static const char *const allowed[] = { "mm_", "dot_", "att_", "norm_gain", "k_attend", "peak_" };
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         if (strncmp(function, allowed[i], strlen(allowed[i])) == 0)
             return true;

@@ -16,10 +16,12 @@ cc="aarch64-linux-gnu-gcc $include -L$root/usr/lib/aarch64-linux-gnu"
 
 tests=""
 for src in test/unit/*.c test/op/conform_cpu.c test/law/*.c; do
+    case $src in test/unit/text_pretok.c) continue ;; esac # minutes of regular expressions and no arithmetic
     [ -f "$src" ] && tests="$tests $b/${src%.c}"
 done
 make --no-print-directory -s -j"$(nproc)" B="$b" CC="$cc" OPT=-O2 $tests
 # Programs run by qemu, as the runner runs them: a script of the program's name.
+export SAMSVAR_QUICK=1
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 for t in $tests; do
     mkdir -p "$b/run/$(dirname "${t#"$b"/}")"

@@ -55,7 +55,7 @@ say  = @$(if $(or $(V),$(findstring s,$(firstword -$(MAKEFLAGS)))),:,printf '%-5
 all: $(B)/samsvar $(PLUGINS)
 
 # Kernel texts are unrolled tiles: checks of undefined behaviour in them, but for the scalar one, would take minutes to build.
-isa_flags = $(if $(filter %/isa_avx2.o,$(1)),$(ISA_avx2))$(if $(filter %/isa_avx512.o,$(1)),$(ISA_avx512))$(if $(filter %/isa_avx512emu.o,$(1)),$(ISA_avx2) -O1 -Wno-psabi)$(if $(and $(SAN),$(filter %/isa_avx2.o %/isa_avx512.o,$(1))),-fno-sanitize=undefined)
+isa_flags = $(if $(filter %/isa_avx2.o,$(1)),$(ISA_avx2))$(if $(filter %/isa_avx512.o,$(1)),$(ISA_avx512))$(if $(filter %/isa_avx512emu.o,$(1)),$(ISA_avx2) -O1 -Wno-psabi)$(if $(and $(SAN),$(filter %/isa_avx2.o %/isa_avx512.o,$(1))), -fno-sanitize=undefined)
 warnings  = $(if $(findstring chips/,$(1)),$(CHIP_WARN_FLAGS),$(WARN_FLAGS)) -Werror
 
 $(B)/%.o: %.c tools/flags.mk

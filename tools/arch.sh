@@ -17,6 +17,7 @@ cc="aarch64-linux-gnu-gcc $include -L$root/usr/lib/aarch64-linux-gnu"
 tests=""
 for src in test/unit/*.c test/op/conform_cpu.c test/law/*.c; do
     case $src in test/unit/text_pretok.c | test/law/engine.c) continue ;; esac # many minutes under emulation
+    case $src in */text_pretok.c) continue ;; esac # every code point against PCRE2: minutes of emulation, nothing of the chip
     [ -f "$src" ] && tests="$tests $b/${src%.c}"
 done
 make --no-print-directory -s -j"$(nproc)" B="$b" CC="$cc" OPT=-O2 $tests
@@ -30,7 +31,7 @@ for t in $tests; do
     chmod +x "$wrapped"
     set -- "$@" "$wrapped"
 done
-sh tools/run-tests.sh "$b/run" "$@"
+TEST_TIMEOUT=1800 sh tools/run-tests.sh "$b/run" "$@"
 # Contraction is on by default in compilers, and on ARM every object could hold one.
 if command -v python3 >/dev/null && command -v aarch64-linux-gnu-objdump >/dev/null; then
     CROSS=aarch64-linux-gnu- python3 tools/fused.py $(find "$b/num" "$b/op" "$b/run" "$b/chips" -name '*.o' 2>/dev/null)

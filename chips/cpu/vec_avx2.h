@@ -57,6 +57,9 @@ typedef struct v_w8 {
 typedef __m256i v_acc8;
 typedef __m256i v_acc4;
 
+/* Sums stay chains: gcc 12 would make a tree of eight products and spill them all (integer addition associates). */
+#define v_keep(acc) __asm__("" : "+x"(acc))
+
 SV_INL v_w8 v_w8_load(const void *p)
 {
     __m256i w = _mm256_loadu_si256((const __m256i *)p);
@@ -72,7 +75,9 @@ SV_INL v_acc8 v_dot8_start(int32_t sum_x)
 SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x)
 {
     __m256i pairs = _mm256_maddubs_epi16(w.abs, _mm256_sign_epi8((__m256i)x, w.w));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    v_keep(acc);
+    return acc;
 }
 
 SV_INL vi v_dot8_end(v_acc8 acc) { return (vi)acc; }
@@ -81,7 +86,9 @@ SV_INL v_acc4 v_dot4_start(void) { return _mm256_setzero_si256(); }
 
 SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x)
 {
-    return _mm256_add_epi16(acc, _mm256_maddubs_epi16((__m256i)w, (__m256i)x));
+    acc = _mm256_add_epi16(acc, _mm256_maddubs_epi16((__m256i)w, (__m256i)x));
+    v_keep(acc);
+    return acc;
 }
 
 SV_INL vi v_dot4_end(v_acc4 acc) { return (vi)_mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }

@@ -100,7 +100,10 @@ static inline void sv_cpu_share(uint64_t n, uint32_t tid, uint32_t n_thread, uin
 /* Makes sure that the device has `plan` bytes at d->plan and each thread `work` bytes; contents are lost. */
 sv_err sv_cpu_reserve_plan(sv_device *d, size_t plan, size_t work);
 static inline sv_err sv_cpu_reserve(sv_device *d, size_t work) { return sv_cpu_reserve_plan(d, 0, work); }
-static inline void *sv_cpu_work(const sv_device *d, uint32_t tid) { return d->work + d->work_slice * tid; }
+static inline void *sv_cpu_work(const sv_device *d, uint32_t tid)
+{
+    return d->work == NULL ? NULL : d->work + d->work_slice * tid;
+}
 
 /* ---- shapes ---- */
 

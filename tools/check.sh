@@ -64,10 +64,17 @@ clang() {
 # Addresses and undefined behaviour, by the tests that read bytes, and by those that make calls fail.
 asan() {
     have clang-14 || return
-    list=$(bins "$b/asan" unit golden law fault grad/ops)
+    list=$(bins "$b/asan" unit golden fault)
     build B="$b/asan" CC=clang-14 OPT=-O1 SAN=address,undefined $list &&
         ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
             sh tools/run-tests.sh "$b/asan" $list
+}
+# The same over whole models: many minutes.
+asan_law() {
+    have clang-14 || return
+    list=$(bins "$b/asan" law grad/ops)
+    build B="$b/asan" CC=clang-14 OPT=-O1 SAN=address,undefined $list &&
+        UBSAN_OPTIONS=print_stacktrace=1 sh tools/run-tests.sh "$b/asan" $list
 }
 # Races: the pool and the queue of base/, the cpu chip's threads, the engine's.
 tsan() {
@@ -101,8 +108,10 @@ stage fused fused
 stage nofault nofault
 stage clang clang
 stage asan asan
-stage tsan tsan
-stage arch arch
 stage fuzz fuzz
+# Slow ones, by name or by `make long`: sh tools/check.sh arch tsan asan-law
+case $want in *" tsan "*) stage tsan tsan ;; esac
+case $want in *" arch "*) stage arch arch ;; esac
+case $want in *" asan-law "*) stage asan-law asan_law ;; esac
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

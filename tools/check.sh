@@ -108,8 +108,8 @@ stage fused fused
 stage nofault nofault
 stage clang clang
 stage asan asan
-stage fuzz fuzz
-# Slow ones, by name or by `make long`: sh tools/check.sh arch tsan asan-law
+# Slow ones, by name or by `make long`: sh tools/check.sh fuzz arch tsan asan-law
+case $want in *" fuzz "*) stage fuzz fuzz ;; esac
 case $want in *" tsan "*) stage tsan tsan ;; esac
 case $want in *" arch "*) stage arch arch ;; esac
 case $want in *" asan-law "*) stage asan-law asan_law ;; esac

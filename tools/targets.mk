@@ -4,8 +4,8 @@
 help:
 	@echo "make demo      the main job: a real model answers, a small one trains, chips agree (about 5 minutes)"
 	@echo "make test      all tests; ends with 'N passed, N failed, N skipped'"
-	@echo "make check     layers, laws, formats, clang, sanitizers, fuzzers"
-	@echo "make long      aarch64 under qemu, races, sanitizers over whole models"
+	@echo "make check     layers, laws, formats, clang, sanitizers"
+	@echo "make long      fuzzers, aarch64 under qemu, races, sanitizers over whole models"
 	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
 	@echo "make bench     speed beside the machine's measured peaks"
 	@echo "make install   PREFIX=/usr/local DESTDIR="
@@ -42,7 +42,7 @@ $(B)/%.run: $(B)/%
 	$<
 # What takes many minutes: aarch64 under qemu, races, sanitizers over whole models.
 long: deps-check
-	@sh tools/check.sh arch tsan asan-law
+	@sh tools/check.sh fuzz arch tsan asan-law
 fuzz: $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)
 	@sh tools/fuzz.sh $(B) $(or $(SECONDS),30)
 arch:

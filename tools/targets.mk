@@ -1,11 +1,10 @@
 # What people type. Everything else is in the Makefile.
-.PHONY: help long deps deps-demo deps-check demo test quick check install bench clean fuzz arch
+.PHONY: help deps deps-demo deps-check demo test quick check install bench clean fuzz arch
 
 help:
 	@echo "make demo      the main job: a real model answers, a small one trains, chips agree (about 5 minutes)"
 	@echo "make test      all tests; ends with 'N passed, N failed, N skipped'"
-	@echo "make check     layers, laws, formats, clang, sanitizers"
-	@echo "make long      fuzzers, aarch64 under qemu, races, sanitizers over whole models"
+	@echo "make check     layers, laws, formats, clang, sanitizers, fuzzers, aarch64 under qemu"
 	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
 	@echo "make bench     speed beside the machine's measured peaks"
 	@echo "make install   PREFIX=/usr/local DESTDIR="
@@ -40,9 +39,6 @@ run-check:
 
 $(B)/%.run: $(B)/%
 	$<
-# What takes many minutes: aarch64 under qemu, races, sanitizers over whole models.
-long: deps-check
-	@sh tools/check.sh fuzz arch tsan asan-law
 fuzz: $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)
 	@sh tools/fuzz.sh $(B) $(or $(SECONDS),30)
 arch:

@@ -15,7 +15,7 @@ export build seconds
 # One target: exit 0 also where it failed, so that the others go on; the verdict stands in its .rc file.
 one='name=$0; dir=$build/fuzz
 mkdir -p "$dir/$name.new" "$dir/$name.found" "test/fuzz/corpus/$name"
-"$dir/$name" -artifact_prefix="$dir/$name.found/" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -max_len=65536 \
+"$dir/$name" -artifact_prefix="$dir/$name.found/" -seed="${FUZZ_SEED:-1}" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -max_len=65536 \
     -print_final_stats=1 -verbosity=0 "$dir/$name.new" "test/fuzz/corpus/$name" >"$dir/$name.log" 2>&1
 echo $? >"$dir/$name.rc"'
 printf '%s\n' $list | xargs -P "$(nproc)" -I NAME sh -c "$one" NAME

@@ -38,7 +38,8 @@ static void place(bench *b, bench_call *c, sv_tensor *t, const int32_t *ints)
 {
     uint64_t bytes = 0;
     sv_span at = { NULL, 0 };
-    if (sv_tensor_bytes(t, &bytes) != SV_OK || c->n_buf == 16 || b->dev.chip->alloc(b->dev.device, bytes + 64, &at.buf) != SV_OK) {
+    if (sv_tensor_bytes(t, &bytes) != SV_OK || c->n_buf == 16 ||
+        b->dev.chip->alloc(b->dev.device, bytes + 64, &at.buf) != SV_OK) {
         c->failed = true;
         return;
     }
@@ -81,8 +82,8 @@ static void drop(bench *b, bench_call *c)
 }
 
 /* Runs a call until 0.3 s are over and prints the best. flop or bytes is 0 when it does not apply. */
-static void run(bench *b, bench_call *c, sv_op op, const void *attr, const char *what, double flop, double bytes, double peak,
-                const char *of)
+static void run(bench *b, bench_call *c, sv_op op, const void *attr, const char *what, double flop, double bytes,
+                double peak, const char *of)
 {
     const sv_opspec *spec = sv_opspecs[op];
     c->n_out = spec->n_out;
@@ -127,7 +128,10 @@ static void run(bench *b, bench_call *c, sv_op op, const void *attr, const char 
     drop(b, c);
 }
 
-static bool wanted(const bench *b, const char *op) { return b->only == NULL || strstr(op, b->only) != NULL; }
+static bool wanted(const bench *b, const char *op)
+{
+    return b->only == NULL || strstr(op, b->only) != NULL;
+}
 
 static const char *text(char *buf, size_t n, const char *fmt, ...) SV_PRINTF(3, 4);
 static const char *text(char *buf, size_t n, const char *fmt, ...)
@@ -152,8 +156,13 @@ static void bench_nt(bench *b, uint32_t M, uint32_t N, uint32_t K, sv_dtype dtyp
     double flop = 2.0 * M * N * K, bytes = (double)sv_dtype_row_bytes(dtype, K) * N;
     text(what, sizeof what, "NT %ux%ux%u %s%s", M, N, K, sv_dtype_name(dtype), image ? " packed" : "");
     bool by_read = M <= 2;
-    run(b, &c, SV_OP_matmul, &attr, what, flop, bytes, by_read ? b->read : block ? b->int8 : b->fma,
-        by_read ? "read" : block ? "int8" : "fma");
+    run(b, &c, SV_OP_matmul, &attr, what, flop, bytes,
+        by_read ? b->read
+        : block ? b->int8
+                : b->fma,
+        by_read ? "read"
+        : block ? "int8"
+                : "fma");
 }
 
 static void bench_nn(bench *b, uint32_t M, uint32_t N, uint32_t K)
@@ -218,7 +227,8 @@ static void bench_products(bench *b)
 
 /* ---- attention over sequences of one length ---- */
 
-static void attention_operands(bench *b, bench_call *c, uint32_t n_seq, uint32_t len, uint32_t H, uint32_t G, uint32_t K, bool grad)
+static void attention_operands(bench *b, bench_call *c, uint32_t n_seq, uint32_t len, uint32_t H, uint32_t G,
+                               uint32_t K, bool grad)
 {
     uint32_t T = n_seq * len, P = (len + SV_PAGE - 1) / SV_PAGE;
     int32_t *ints = sv_mem_new((2 * (size_t)T + (size_t)n_seq * P) * sizeof *ints), *seq = ints + T, *table = seq + T;
@@ -234,7 +244,8 @@ static void attention_operands(bench *b, bench_call *c, uint32_t n_seq, uint32_t
     for (uint32_t i = 0; i < 3; i++) {
         sv_tensor *t = &c->in[c->n_in++];
         if (!grad) /* pages */
-            *t = sv_tensor_make(SV_DT_F32, 4, i ? (uint32_t[]){ n_seq * P, G, SV_PAGE, K } : (uint32_t[]){ n_seq * P, G, K, SV_PAGE });
+            *t = sv_tensor_make(
+                SV_DT_F32, 4, i ? (uint32_t[]){ n_seq * P, G, SV_PAGE, K } : (uint32_t[]){ n_seq * P, G, K, SV_PAGE });
         else if (i == 1)
             *t = sv_tensor_make(SV_DT_F32, 3, (uint32_t[]){ T, H, 2 });
         else
@@ -252,7 +263,9 @@ static void attention_operands(bench *b, bench_call *c, uint32_t n_seq, uint32_t
 
 static void bench_attention(bench *b)
 {
-    static const uint32_t shape[][5] = { { 50, 40, 3, 3, 32 }, { 1, 512, 9, 3, 64 }, { 1, 2048, 9, 3, 64 }, { 1, 1024, 16, 8, 128 } };
+    static const uint32_t shape[][5] = {
+        { 50, 40, 3, 3, 32 }, { 1, 512, 9, 3, 64 }, { 1, 2048, 9, 3, 64 }, { 1, 1024, 16, 8, 128 }
+    };
     for (uint32_t i = 0; i < 4; i++) {
         const uint32_t *s = shape[i];
         sv_attr_attend attr = { s[2], s[3], s[4] };

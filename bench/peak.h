@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What this machine can do: fused multiply-adds and int8 products per second, bytes read per second; one or all threads.
- * Loops are assembly with registers of their own, so that no compiler spills or removes them. The best of five counts.
- * Threads: sv_peak_* start their own.
+ * What this machine can do: fused multiply-adds and int8 products per second, bytes read per second; one or all
+ * threads. Loops are assembly with registers of their own, so that no compiler spills or removes them. The best of five
+ * counts. Threads: sv_peak_* start their own.
  */
 #ifndef SV_BENCH_PEAK_H
 #define SV_BENCH_PEAK_H
@@ -26,6 +26,7 @@ typedef struct peak_share {
     uint64_t sink;
 } peak_share;
 
+/* clang-format off */
 #if defined(__x86_64__)
 #define PEAK_12(op, a, b, reg) \
     op " " a "," b "," reg "0\n" op " " a "," b "," reg "1\n" op " " a "," b "," reg "2\n" op " " a "," b "," reg "3\n" \
@@ -76,6 +77,7 @@ static void peak_fma_loop(const peak_share *s)
 static void peak_int8_loop(const peak_share *s) { (void)s; }
 static double peak_lanes(const char *isa) { return isa ? 4 : 4; }
 #endif
+/* clang-format on */
 
 /* Four streams over the thread's part. */
 static void peak_read_loop(const peak_share *s)
@@ -114,7 +116,9 @@ static double peak_time(void (*fn)(const peak_share *), const char *isa, uint32_
         pthread_barrier_t start;
         pthread_barrier_init(&start, NULL, n);
         for (uint32_t i = 0; i < n; i++)
-            share[i] = (peak_share){ .fn = fn, .isa = isa, .mem = mem ? mem + bytes / n * i : NULL, .bytes = bytes / n, .start = &start };
+            share[i] = (peak_share){
+                .fn = fn, .isa = isa, .mem = mem ? mem + bytes / n * i : NULL, .bytes = bytes / n, .start = &start
+            };
         for (uint32_t i = 1; i < n; i++)
             pthread_create(&id[i], NULL, peak_thread, &share[i]);
         peak_thread(&share[0]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The conformance suite: runs every op's cases on a chip and by the reference, and compares every byte. All operands of a
- * call lie in one buffer between guards of NaN, outputs start as NaN, and what is no output must come back untouched.
+ * The conformance suite: runs every op's cases on a chip and by the reference, and compares every byte. All operands of
+ * a call lie in one buffer between guards of NaN, outputs start as NaN, and what is no output must come back untouched.
  */
 #include "chip/conform.h"
 
@@ -54,8 +54,8 @@ void sv_suite_fail(sv_suite *s, const char *repeat, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    snprintf(line, sizeof line, "FAIL %s: %s; repeat: samsvar chip test %s --op %s --seed %llu", repeat, text, s->dev->spec,
-             repeat, (unsigned long long)s->opts->seed);
+    snprintf(line, sizeof line, "FAIL %s: %s; repeat: samsvar chip test %s --op %s --seed %llu", repeat, text,
+             s->dev->spec, repeat, (unsigned long long)s->opts->seed);
     count_failure(s, line);
 }
 
@@ -83,11 +83,11 @@ static void describe(char *out, size_t cap, const sv_tensor *t, uint64_t at, con
     }
     uint64_t off = t->at.off + sv_data_offset(t, unit);
     if (width == 4)
-        snprintf(out, cap, "item %llu [%s]: chip %08x, law %08x", (unsigned long long)unit, index, sv_load_u32(chip + off),
-                 sv_load_u32(law + off));
+        snprintf(out, cap, "item %llu [%s]: chip %08x, law %08x", (unsigned long long)unit, index,
+                 sv_load_u32(chip + off), sv_load_u32(law + off));
     else if (width == 2)
-        snprintf(out, cap, "item %llu [%s]: chip %04x, law %04x", (unsigned long long)unit, index, sv_load_u16(chip + off),
-                 sv_load_u16(law + off));
+        snprintf(out, cap, "item %llu [%s]: chip %04x, law %04x", (unsigned long long)unit, index,
+                 sv_load_u16(chip + off), sv_load_u16(law + off));
     else
         snprintf(out, cap, "block %llu [%s], byte %llu: chip %02x, law %02x", (unsigned long long)unit, index,
                  (unsigned long long)(at - off), chip[at], law[at]);
@@ -150,8 +150,8 @@ static void poison(uint8_t *p, size_t bytes)
         p[whole] = 0xff;
 }
 
-/* The next place: a guard behind what lies before, at an odd multiple of the chip's alignment, so that a kernel that assumes
- * more is caught. */
+/* The next place: a guard behind what lies before, at an odd multiple of the chip's alignment, so that a kernel that
+ * assumes more is caught. */
 static uint64_t place(const sv_suite *s, uint64_t end)
 {
     uint64_t align = s->dev->info.align, at = (end + GUARD + align - 1) / align * align;
@@ -292,7 +292,8 @@ static sv_err run_row(sv_suite *s, const sv_trial *t, layout *l, const sv_kernel
 {
     const sv_chip *chip = s->dev->chip;
     sv_queue *q = s->dev->queue;
-    uint64_t align = s->dev->info.align, n = row->scratch_bytes != NULL ? row->scratch_bytes(call) : 0, all = n + 2 * align;
+    uint64_t align = s->dev->info.align, n = row->scratch_bytes != NULL ? row->scratch_bytes(call) : 0,
+             all = n + 2 * align;
     sv_span arena = { s->arena, 0 }, scratch = { NULL, 0 };
     uint8_t *noise = NULL, *back = NULL;
     if (n > 0) {
@@ -390,7 +391,10 @@ static bool wants(const sv_suite *s, const char *name)
     return s->opts->op == NULL || strcmp(s->opts->op, name) == 0;
 }
 
-static bool enough(const sv_suite *s) { return s->opts->max_fail > 0 && s->result->n_fail >= s->opts->max_fail; }
+static bool enough(const sv_suite *s)
+{
+    return s->opts->max_fail > 0 && s->result->n_fail >= s->opts->max_fail;
+}
 
 static sv_err run_op(sv_suite *s, sv_op op)
 {

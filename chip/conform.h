@@ -8,11 +8,11 @@
 #include "chip/registry.h"
 
 typedef struct sv_conform_opts {
-    const char *op;       /* only this op; NULL: all */
-    uint32_t only_case;   /* UINT32_MAX: all cases */
+    const char *op;     /* only this op; NULL: all */
+    uint32_t only_case; /* UINT32_MAX: all cases */
     uint64_t seed;
-    bool quick;           /* every seventh case */
-    uint32_t max_fail;    /* stop after so many failures; 0: never */
+    bool quick;        /* every seventh case */
+    uint32_t max_fail; /* stop after so many failures; 0: never */
     /* Called for each failure and at the end of each group; may be NULL. */
     void (*report)(void *ctx, const char *line);
     void *ctx;

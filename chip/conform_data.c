@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Draws operands from Philox, keyed by seed, call, operand and item, so that a failing case is made again by its numbers.
+ * Draws operands from Philox, keyed by seed, call, operand and item, so that a failing case is made again by its
+ * numbers.
  */
 #include "chip/conform_data.h"
 
@@ -17,9 +18,10 @@ const char *sv_data_name(sv_data_kind kind)
 
 static const uint32_t special[] = {
     0x00000000, 0x80000000, 0x00000000, 0x80000000, /* zeros are frequent: their signs are what padding breaks */
-    0x00000001, 0x80000001, 0x007fffff, 0x807fffff, 0x00400000, 0x00800000, 0x80800000, 0x00012345, /* around the least normal */
+    0x00000001, 0x80000001, 0x007fffff, 0x807fffff, 0x00400000, 0x00800000, 0x80800000,
+    0x00012345,                                                                         /* around the least normal */
     0x3f800000, 0xbf800000, 0x3f800001, 0x3f7fffff, 0x4b000000, 0x4b7fffff, 0xcb800001, /* 1 and 2^23, 2^24 */
-    0x7e967699, 0xfe967699, 0x7f7fffff, 0xff7fffff, /* 1e38 and the largest */
+    0x7e967699, 0xfe967699, 0x7f7fffff, 0xff7fffff,                                     /* 1e38 and the largest */
     0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f800001,
 };
 #define N_SPECIAL (sizeof special / sizeof *special)
@@ -48,7 +50,8 @@ static float draw(sv_data_kind kind, const sv_data_key *key, uint64_t index, uin
             return sv_bits_f32(special[w.w[3] % N_SPECIAL]);
         return normal[0];
     case SV_DATA_CANCEL: { /* +v, -(v + little): the pair shares its draw */
-        sv_philox pair = sv_philox_at(key->seed, SV_STREAM_TEST, key->call ^ 0x80000000u, key->operand, (uint32_t)(index / 2));
+        sv_philox pair =
+            sv_philox_at(key->seed, SV_STREAM_TEST, key->call ^ 0x80000000u, key->operand, (uint32_t)(index / 2));
         float v = 1024.0f * (sv_philox_uniform(pair.w[0]) + 0.5f);
         return index % 2 == 0 ? v : -v + normal[0] * 0x1p-10f;
     }
@@ -118,7 +121,10 @@ static void fill_block(uint8_t *b, sv_dtype t, sv_data_kind kind, const sv_data_
         sv_store_u16(b + place[i], sv_f16_narrow(draw_scale(kind, key, 2 * block + i)));
 }
 
-uint64_t sv_data_units(const sv_tensor *t) { return sv_tensor_items(t) / sv_dtype_block_items(t->dtype); }
+uint64_t sv_data_units(const sv_tensor *t)
+{
+    return sv_tensor_items(t) / sv_dtype_block_items(t->dtype);
+}
 
 uint64_t sv_data_offset(const sv_tensor *t, uint64_t index)
 {

@@ -12,7 +12,8 @@ typedef enum sv_data_kind {
     SV_DATA_SPECIAL, /* with zeros of both signs, subnormals, and now and then inf, NaN, 1e38 */
     SV_DATA_CANCEL,  /* neighbours that nearly cancel, so that any other order of a sum shows */
     SV_DATA_WIDE,    /* exponents from -60 to 60 */
-    SV_DATA_ZERO,    /* rows of tiny numbers, whose products vanish and leave the sign of a zero; rows whose maximum is -0 */
+    SV_DATA_ZERO, /* rows of tiny numbers, whose products vanish and leave the sign of a zero; rows whose maximum is -0
+                   */
     SV_DATA_COUNT
 } sv_data_kind;
 
@@ -25,8 +26,8 @@ typedef struct sv_data_key {
     uint32_t operand;
 } sv_data_key;
 
-/* Fills every item of a plain tensor in host memory (t->at.buf->host), gaps between strided rows untouched. Block types get
- * codes of the whole range and finite scales, Q8X its sums; integers are 0. */
+/* Fills every item of a plain tensor in host memory (t->at.buf->host), gaps between strided rows untouched. Block types
+ * get codes of the whole range and finite scales, Q8X its sums; integers are 0. */
 void sv_data_fill(const sv_tensor *t, sv_data_kind kind, const sv_data_key *key);
 
 /* Byte offset, from the tensor's first item, of item `index` (row-major, in units of blocks for block types). */

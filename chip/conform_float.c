@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The conformance suite's float environment: each probe is one call whose answer tells one thing about the arithmetic, so
- * that a wrong build flag is named before hundreds of cases fail. Law: docs/arithmetic.md, basics and build rules.
+ * The conformance suite's float environment: each probe is one call whose answer tells one thing about the arithmetic,
+ * so that a wrong build flag is named before hundreds of cases fail. Law: docs/arithmetic.md, basics and build rules.
  */
 #include <string.h>
 
@@ -8,9 +8,15 @@
 #include "num/bits.h"
 #include "num/philox.h"
 
-static float *items(const sv_tensor *t) { return sv_tensor_host(t); }
+static float *items(const sv_tensor *t)
+{
+    return sv_tensor_host(t);
+}
 
-static sv_tensor matrix(uint32_t n, uint32_t m) { return sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ n, m }); }
+static sv_tensor matrix(uint32_t n, uint32_t m)
+{
+    return sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ n, m });
+}
 
 /* A float with a random mantissa in [1, 2). */
 static float mantissa(uint32_t i)
@@ -19,8 +25,8 @@ static float mantissa(uint32_t i)
     return sv_bits_f32(0x3f800000u | w.w[0] >> 9);
 }
 
-/* a = [x y rounded, x], b = [-1, y]: one rounding per fma leaves the rounding error of x y; a product that is rounded first
- * leaves 0. */
+/* a = [x y rounded, x], b = [-1, y]: one rounding per fma leaves the rounding error of x y; a product that is rounded
+ * first leaves 0. */
 static void data_fma(const sv_trial *t, sv_tensor *in, sv_tensor *out)
 {
     (void)t;
@@ -103,7 +109,9 @@ static sv_err probe_subnormals(sv_suite *s)
     sv_case half = { .n_in = 1, .n_out = 1, .in = { matrix(4, 1024) }, .what = "subnormals", .has_attr = true };
     half.attr.scale.factor = 0.5f;
     SV_TRY(probe(s, SV_OP_scale, "subnormal numbers are kept", &half, data_subnormal));
-    sv_case dot = { .n_in = 2, .n_out = 1, .in = { matrix(7, 33), matrix(31, 33) }, .what = "subnormals", .has_attr = true };
+    sv_case dot = {
+        .n_in = 2, .n_out = 1, .in = { matrix(7, 33), matrix(31, 33) }, .what = "subnormals", .has_attr = true
+    };
     dot.attr.matmul.layout = SV_NT;
     return probe(s, SV_OP_matmul, "subnormal numbers are kept", &dot, data_subnormal);
 }
@@ -124,7 +132,9 @@ sv_err sv_suite_float(sv_suite *s)
     root.in[1] = sv_tensor_make(SV_DT_F32, 1, (uint32_t[]){ 1 });
     SV_TRY(probe(s, SV_OP_rmsnorm, "division and root are rounded correctly", &root, data_root));
     uint32_t rows = s->opts->quick ? 64 : 1024;
-    sv_case sweep = { .n_in = 2, .n_out = 1, .in = { matrix(rows, 1024), matrix(rows, 1024) }, .what = "sweep of all floats" };
+    sv_case sweep = {
+        .n_in = 2, .n_out = 1, .in = { matrix(rows, 1024), matrix(rows, 1024) }, .what = "sweep of all floats"
+    };
     sweep.fill_arg[0] = s->opts->quick ? 65537 : 4099;
     return probe(s, SV_OP_swiglu, "the elementary functions", &sweep, data_sweep);
 }

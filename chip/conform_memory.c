@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The conformance suite's groups that need no arithmetic: memory (sizes, offsets, copies) and order (a queue does things one
- * after the other; marks order two queues; a recording replays).
+ * The conformance suite's groups that need no arithmetic: memory (sizes, offsets, copies) and order (a queue does
+ * things one after the other; marks order two queues; a recording replays).
  */
 #include <string.h>
 
@@ -38,8 +38,8 @@ static sv_err round_trip(sv_suite *s, sv_buffer *b, uint64_t off, size_t n)
         err = chip->wait(q);
     s->result->n_case++;
     if (err == SV_OK && (memcmp(want, have, all) != 0 || memcmp(want + off, part, n) != 0))
-        sv_suite_fail(s, "memory", "%zu bytes put at %llu of a buffer of %zu come back changed", n, (unsigned long long)off,
-                      all);
+        sv_suite_fail(s, "memory", "%zu bytes put at %llu of a buffer of %zu come back changed", n,
+                      (unsigned long long)off, all);
     sv_mem_free(want);
     sv_mem_free(have);
     sv_mem_free(part);
@@ -57,8 +57,8 @@ static sv_err test_sizes(sv_suite *s)
         if (b->bytes < size[i])
             sv_suite_fail(s, "memory", "a buffer of %zu bytes says it has %llu", size[i], (unsigned long long)b->bytes);
         if ((b->host != NULL) != s->dev->info.host_memory && size[i] > 0)
-            sv_suite_fail(s, "memory", "host_memory is %s, and a buffer's host is %s", s->dev->info.host_memory ? "set" : "not set",
-                          b->host != NULL ? "set" : "NULL");
+            sv_suite_fail(s, "memory", "host_memory is %s, and a buffer's host is %s",
+                          s->dev->info.host_memory ? "set" : "not set", b->host != NULL ? "set" : "NULL");
         static const size_t off[] = { 0, 1, 3, 64, 4001 }, n[] = { 0, 1, 7, 64, 90001 };
         for (size_t j = 0; j < 25 && err == SV_OK; j++)
             if (off[j / 5] <= size[i] && n[j % 5] <= size[i] - off[j / 5])
@@ -116,8 +116,8 @@ static sv_err copy_case(sv_suite *s, sv_buffer *a, sv_buffer *b, uint64_t to, ui
     memmove(want + to, x + from, n);
     s->result->n_case++;
     if (memcmp(want, have, BYTES) != 0)
-        sv_suite_fail(s, "memory", "copy of %zu bytes from %llu to %llu of %s buffer is wrong", n, (unsigned long long)from,
-                      (unsigned long long)to, a != b ? "another" : "the same");
+        sv_suite_fail(s, "memory", "copy of %zu bytes from %llu to %llu of %s buffer is wrong", n,
+                      (unsigned long long)from, (unsigned long long)to, a != b ? "another" : "the same");
     return SV_OK;
 }
 
@@ -125,7 +125,8 @@ static sv_err test_copy(sv_suite *s)
 {
     static const struct {
         uint16_t to, from, n;
-    } c[] = { { 0, 0, 9000 }, { 0, 0, 0 }, { 1, 0, 8999 }, { 0, 1, 8999 }, { 4096, 64, 1024 }, { 17, 4099, 1 }, { 64, 4096, 4096 } };
+    } c[] = { { 0, 0, 9000 },     { 0, 0, 0 },     { 1, 0, 8999 },    { 0, 1, 8999 },
+              { 4096, 64, 1024 }, { 17, 4099, 1 }, { 64, 4096, 4096 } };
     sv_buffer *a = NULL, *b = NULL;
     SV_TRY(s->dev->chip->alloc(s->dev->device, 9000, &a));
     sv_err err = s->dev->chip->alloc(s->dev->device, 9000, &b);

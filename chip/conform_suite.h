@@ -17,7 +17,8 @@ typedef struct sv_suite {
     size_t bytes;
 } sv_suite;
 
-/* One call to compare. data, when not NULL, overwrites operands after they were filled; tensors are host memory then. */
+/* One call to compare. data, when not NULL, overwrites operands after they were filled; tensors are host memory then.
+ */
 typedef struct sv_trial {
     sv_op op;
     const sv_case *c;
@@ -27,7 +28,8 @@ typedef struct sv_trial {
     void (*data)(const struct sv_trial *t, sv_tensor *in, sv_tensor *out);
 } sv_trial;
 
-/* Runs the call on the chip and by the reference, compares, counts and reports. Fails only when the suite cannot go on. */
+/* Runs the call on the chip and by the reference, compares, counts and reports. Fails only when the suite cannot go on.
+ */
 sv_err sv_suite_compare(sv_suite *s, const sv_trial *t);
 /* Counts a failure that is no difference of bits, and reports it. `repeat`: the group's name for --op. */
 void sv_suite_fail(sv_suite *s, const char *repeat, const char *fmt, ...) SV_PRINTF(3, 4);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Finds chips, checks what a plug-in says about itself, and opens devices. A plug-in file is loaded only when its name is
- * asked for or when all chips are listed, so that `--chip cpu` never starts another maker's driver.
+ * Finds chips, checks what a plug-in says about itself, and opens devices. A plug-in file is loaded only when its name
+ * is asked for or when all chips are listed, so that `--chip cpu` never starts another maker's driver.
  */
 #include "chip/registry.h"
 
@@ -20,8 +20,8 @@
 extern const sv_chip sv_chip_cpu, sv_chip_ref, sv_chip_null, sv_chip_odd;
 static const sv_chip *const linked_in[] = { &sv_chip_cpu, &sv_chip_ref, &sv_chip_null, &sv_chip_odd };
 
-/* What is known of one chip. It lives as long as the process: code of a plug-in is never unloaded, because its threads and
- * the driver's exit handlers may still run. */
+/* What is known of one chip. It lives as long as the process: code of a plug-in is never unloaded, because its threads
+ * and the driver's exit handlers may still run. */
 static struct {
     sv_chip_entry entry[MAX_ENTRY];
     sv_chip chip[MAX_ENTRY]; /* our copy, with NULL for members that the plug-in does not know */
@@ -119,6 +119,7 @@ static const char *missing_member(const sv_chip *c)
         const char *name;
         bool there;
     } must[] = {
+        /* clang-format off */
         { "count", c->count != NULL },   { "open", c->open != NULL },
         { "close", c->close != NULL },   { "info", c->info != NULL },
         { "alloc", c->alloc != NULL },   { "free", c->free != NULL },
@@ -132,6 +133,7 @@ static const char *missing_member(const sv_chip *c)
         { "record, seal, replay and replay_drop (all or none)",
           (c->record != NULL) == (c->seal != NULL) && (c->record != NULL) == (c->replay != NULL) &&
               (c->record != NULL) == (c->replay_drop != NULL) },
+        /* clang-format on */
     };
     for (size_t i = 0; i < sizeof must / sizeof *must; i++)
         if (!must[i].there)
@@ -143,11 +145,15 @@ static const char *missing_member(const sv_chip *c)
 static sv_err check_chip(const sv_chip *theirs, const char *name, sv_chip *ours)
 {
     if (theirs->abi != SV_CHIP_ABI)
-        return sv_fail(SV_E_CHIP, "chip %s: built for plug-in ABI %u, this program has ABI %d; build it against this "
-                       "program's include/samsvar/chip.h", name, theirs->abi, SV_CHIP_ABI);
+        return sv_fail(SV_E_CHIP,
+                       "chip %s: built for plug-in ABI %u, this program has ABI %d; build it against this "
+                       "program's include/samsvar/chip.h",
+                       name, theirs->abi, SV_CHIP_ABI);
     if (theirs->size < offsetof(sv_chip, weight_image))
-        return sv_fail(SV_E_CHIP, "chip %s: its sv_chip has %u bytes, ABI %d needs at least %zu; .size must be "
-                       "sizeof(sv_chip)", name, theirs->size, SV_CHIP_ABI, offsetof(sv_chip, weight_image));
+        return sv_fail(SV_E_CHIP,
+                       "chip %s: its sv_chip has %u bytes, ABI %d needs at least %zu; .size must be "
+                       "sizeof(sv_chip)",
+                       name, theirs->size, SV_CHIP_ABI, offsetof(sv_chip, weight_image));
     if (theirs->opset != SV_OPSET)
         return sv_fail(SV_E_CHIP, "chip %s: computes by opset %u, this program by opset %d; their answers would differ",
                        name, theirs->opset, SV_OPSET);
@@ -169,8 +175,8 @@ static sv_err load_plugin(const sv_chip_entry *e, const sv_chip **out)
     *out = dlsym(lib, SYMBOL);
     if (*out == NULL) {
         dlclose(lib);
-        return sv_fail(SV_E_CHIP, "chip %s: %s has no symbol " SYMBOL ", so it is no plug-in of ABI %d", e->name, e->path,
-                       SV_CHIP_ABI);
+        return sv_fail(SV_E_CHIP, "chip %s: %s has no symbol " SYMBOL ", so it is no plug-in of ABI %d", e->name,
+                       e->path, SV_CHIP_ABI);
     }
     return SV_OK;
 }
@@ -222,8 +228,10 @@ static sv_err open_index(const sv_chip_entry *e, uint32_t index, const sv_host *
     out->chip = e->chip;
     SV_TRY(e->chip->open(index, host, &out->device));
     sv_err err = e->chip->info(out->device, &out->info);
-    if (err == SV_OK && (out->info.align == 0 || out->info.align > 4096 || (out->info.align & (out->info.align - 1)) != 0))
-        err = sv_fail(SV_E_CHIP, "chip %s: its align is %u, allowed are powers of two up to 4096", e->name, out->info.align);
+    if (err == SV_OK &&
+        (out->info.align == 0 || out->info.align > 4096 || (out->info.align & (out->info.align - 1)) != 0))
+        err = sv_fail(SV_E_CHIP, "chip %s: its align is %u, allowed are powers of two up to 4096", e->name,
+                      out->info.align);
     if (err != SV_OK) {
         e->chip->close(out->device);
         memset(out, 0, sizeof *out);

@@ -33,9 +33,9 @@ typedef struct sv_chip_dev {
     char spec[64]; /* "cpu:avx2" */
 } sv_chip_dev;
 
-/* spec: NAME, NAME:INDEX or NAME:VARIANT ("cpu", "cpu:avx2", "opencl:0", "ref"); NULL or "": the best exact chip that is
- * preferred by default (cuda if it opens, else cpu). An explicit choice that fails is an error: SV_E_CHIP, naming what
- * there is. */
+/* spec: NAME, NAME:INDEX or NAME:VARIANT ("cpu", "cpu:avx2", "opencl:0", "ref"); NULL or "": the best exact chip that
+ * is preferred by default (cuda if it opens, else cpu). An explicit choice that fails is an error: SV_E_CHIP, naming
+ * what there is. */
 sv_err sv_chip_open(const char *spec, const sv_chip_opts *opts, sv_chip_dev *out);
 void sv_chip_close(sv_chip_dev *d);
 

@@ -288,8 +288,7 @@ static sv_err add_tokenizer(writer *w)
 static bool is_ours(const char *key)
 {
     return strcmp(key, "general.file_type") == 0 || strcmp(key, "general.quantization_version") == 0 ||
-           strcmp(key, "tokenizer.huggingface.json") == 0 ||
-           strncmp(key, "samsvar.", 8) == 0;
+           strcmp(key, "tokenizer.huggingface.json") == 0 || strncmp(key, "samsvar.", 8) == 0;
 }
 
 /* A file's own keys in their order, known to us or not; what we make anew comes behind. */

@@ -224,6 +224,7 @@ static const uint32_t case_k[] = { 0,   1,   2,   3,   4,   5,   31,   32,   33,
 /* The largest m of the list, from m downward, that keeps the case quick. */
 static uint32_t quick_m(uint32_t at, uint64_t nk)
 {
+    /* cppcheck-suppress arrayIndexOutOfBoundsCond */
     while (at > 0 && case_m[at] * nk > MOST_PRODUCTS)
         at = at > 3 ? at - 3 : at - 1;
     return case_m[at];

@@ -26,11 +26,11 @@ typedef struct sv_case {
         sv_attr_rand_normal rand_normal;
     } attr;
     bool has_attr;
-    char what[64];           /* "NT 7x257x33 bf16 P16" */
+    char what[64]; /* "NT 7x257x33 bf16 P16" */
     /* Fills integer inputs that must obey rules (tok < V, pos, seq, table, seg, idx); NULL: ops without such inputs.
      * in[i].at is host memory then. */
     void (*fill)(const struct sv_case *c, sv_tensor *in, uint32_t variant);
-    uint32_t fill_arg[4];    /* numbers for fill */
+    uint32_t fill_arg[4]; /* numbers for fill */
 } sv_case;
 
 typedef struct sv_opspec {
@@ -38,25 +38,26 @@ typedef struct sv_opspec {
     uint32_t n_in, n_out; /* most inputs; outputs */
     sv_op_class class;
     size_t attr_bytes;
-    uint32_t inout;       /* bit i: out[i] is read and written, so the caller gives it */
-    /* Checks operands; fills dtype, dims and dense strides of outputs that the caller did not give (n_dim = 0 and not in
-     * `inout`), checks those that it gave. */
+    uint32_t inout; /* bit i: out[i] is read and written, so the caller gives it */
+    /* Checks operands; fills dtype, dims and dense strides of outputs that the caller did not give (n_dim = 0 and not
+     * in `inout`), checks those that it gave. */
     sv_err (*shape)(const sv_tensor *in, uint32_t n_in, const void *attr, sv_tensor *out);
-    size_t (*ref_scratch_bytes)(const sv_call *call);      /* NULL: none */
-    void (*ref)(const sv_call *call, void *scratch);       /* the law: docs/arithmetic.md in C; host memory */
+    size_t (*ref_scratch_bytes)(const sv_call *call); /* NULL: none */
+    void (*ref)(const sv_call *call, void *scratch);  /* the law: docs/arithmetic.md in C; host memory */
     /* Emits calls that compute din[i] from dout[]; NULL: not differentiable. din[i] stays SV_NONE for inputs without a
      * gradient. Gradients of weights are accumulated into sv_tape_param_grad(t, in[i]) and not returned. */
     void (*grad)(sv_tape *t, const sv_tape_call *fwd, const sv_val *dout, sv_val *din);
-    uint32_t (*cases)(uint32_t i, sv_case *out);           /* fills the i-th case, 1; 0 past the last */
+    uint32_t (*cases)(uint32_t i, sv_case *out); /* fills the i-th case, 1; 0 past the last */
 } sv_opspec;
 
-extern const sv_opspec *const sv_opspecs[SV_OP_COUNT];     /* op/table.c, from ops.def */
+extern const sv_opspec *const sv_opspecs[SV_OP_COUNT]; /* op/table.c, from ops.def */
 
 #define SV_OP(name, n_in, n_out, class, formula) extern const sv_opspec sv_opspec_##name;
 #include "samsvar/ops.def"
 #undef SV_OP
 
-/* The mask of outputs that this call reads as well as writes: the op's `inout`, and bit 0 of a matmul that accumulates. */
+/* The mask of outputs that this call reads as well as writes: the op's `inout`, and bit 0 of a matmul that accumulates.
+ */
 uint32_t sv_op_inout(sv_op op, const void *attr);
 
 /* Fills strides densely; 0 for a tensor without dimensions. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tape: values, calls, and the walk backward. Allocation is by growth of a few arrays, so that a tape that is cleared
- * and written again allocates nothing.
+ * The tape: values, calls, and the walk backward. Allocation is by growth of a few arrays, so that a tape that is
+ * cleared and written again allocates nothing.
  */
 #include "op/tape.h"
 
@@ -198,9 +198,15 @@ sv_val sv_tape_emit1(sv_tape *t, sv_op op, const void *attr, const sv_val *in, u
     return out[0];
 }
 
-const sv_tensor *sv_tape_tensor(const sv_tape *t, sv_val v) { return &t->value[v].t; }
+const sv_tensor *sv_tape_tensor(const sv_tape *t, sv_val v)
+{
+    return &t->value[v].t;
+}
 
-bool sv_tape_needs(const sv_tape *t, sv_val v) { return t->err == SV_OK && t->value[v].needs_grad; }
+bool sv_tape_needs(const sv_tape *t, sv_val v)
+{
+    return t->err == SV_OK && t->value[v].needs_grad;
+}
 
 sv_val sv_tape_param_grad(sv_tape *t, sv_val weight)
 {

@@ -19,10 +19,10 @@ typedef enum sv_kind {
     SV_KIND_GRAD,   /* the same ids; accumulated */
     SV_KIND_ADAM_M,
     SV_KIND_ADAM_V,
-    SV_KIND_KV,     /* id: 2 layer + (0 keys, 1 values) */
-    SV_KIND_STEP,   /* id: sv_step_id; written before each step */
-    SV_KIND_CONST,  /* id: 0 the RoPE table */
-    SV_KIND_OUT,    /* results that outlive the step; id: chosen by who emits */
+    SV_KIND_KV,    /* id: 2 layer + (0 keys, 1 values) */
+    SV_KIND_STEP,  /* id: sv_step_id; written before each step */
+    SV_KIND_CONST, /* id: 0 the RoPE table */
+    SV_KIND_OUT,   /* results that outlive the step; id: chosen by who emits */
     SV_KIND_COUNT
 } sv_kind;
 
@@ -44,11 +44,11 @@ typedef enum sv_step_id {
 typedef enum sv_rowset { SV_ROWS_TOKENS, SV_ROWS_WANTED, SV_ROWS_OTHER } sv_rowset;
 
 typedef struct sv_tape_value {
-    sv_tensor t;       /* dtype, dims, strides; at is unset until planned */
+    sv_tensor t; /* dtype, dims, strides; at is unset until planned */
     sv_kind kind;
     uint32_t id;
     sv_rowset rows;
-    bool needs_grad;   /* a parameter, or computed from one */
+    bool needs_grad; /* a parameter, or computed from one */
     bool is_param;
 } sv_tape_value;
 
@@ -56,24 +56,24 @@ typedef struct sv_tape_call {
     sv_op op;
     uint32_t n_in, n_out;
     const sv_val *in, *out;
-    const void *attr;      /* copied into the tape */
-    uint32_t layer;        /* for messages and traces; UINT32_MAX: none */
-    const char *label;     /* "self_attn.q_proj", or NULL */
+    const void *attr;  /* copied into the tape */
+    uint32_t layer;    /* for messages and traces; UINT32_MAX: none */
+    const char *label; /* "self_attn.q_proj", or NULL */
 } sv_tape_call;
 
 typedef struct sv_tape {
-    sv_tape_value *value;  /* [n_value]; value[0] is SV_NONE */
+    sv_tape_value *value; /* [n_value]; value[0] is SV_NONE */
     size_t n_value, cap_value;
     sv_tape_call *call;
     size_t n_call, cap_call;
-    sv_val *grad;          /* [n_value] after backward: gradient of a value, or SV_NONE */
+    sv_val *grad; /* [n_value] after backward: gradient of a value, or SV_NONE */
     size_t cap_grad;
     sv_arena *arena;
     sv_err err;
     char *err_text;
-    uint32_t layer;        /* stamped on calls */
+    uint32_t layer; /* stamped on calls */
     const char *label;
-    bool backward;         /* emitting gradients: nothing needs a gradient of its own */
+    bool backward; /* emitting gradients: nothing needs a gradient of its own */
 } sv_tape;
 
 sv_tape *sv_tape_make(void);
@@ -99,10 +99,11 @@ sv_val sv_tape_emit1(sv_tape *t, sv_op op, const void *attr, const sv_val *in, u
 const sv_tensor *sv_tape_tensor(const sv_tape *t, sv_val v);
 sv_err sv_tape_error(const sv_tape *t); /* restores the sentence of the first failure */
 
-/* Appends the backward calls for y with gradient dy. Walks calls in reverse; a value that was used several times has its
- * gradients added in that order, g = g + din. Call once per tape. */
+/* Appends the backward calls for y with gradient dy. Walks calls in reverse; a value that was used several times has
+ * its gradients added in that order, g = g + din. Call once per tape. */
 sv_err sv_tape_backward(sv_tape *t, sv_val y, sv_val dy);
-/* For gradient functions: the accumulated gradient state of a parameter (kind GRAD, same id); SV_NONE when not trained. */
+/* For gradient functions: the accumulated gradient state of a parameter (kind GRAD, same id); SV_NONE when not trained.
+ */
 sv_val sv_tape_param_grad(sv_tape *t, sv_val weight);
 /* For gradient functions: does anyone need this input's gradient? */
 bool sv_tape_needs(const sv_tape *t, sv_val v);

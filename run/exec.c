@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Walks the calls of a plan: the chip's row, or by fallback the cpu chip's row or the reference. The bits are the same on
- * each route; only the time differs.
+ * Walks the calls of a plan: the chip's row, or by fallback the cpu chip's row or the reference. The bits are the same
+ * on each route; only the time differs.
  */
 #include <string.h>
 
@@ -11,9 +11,15 @@
 
 #define STAGING_ALIGN 64u
 
-static uint64_t staged(uint64_t bytes) { return (bytes + STAGING_ALIGN - 1) / STAGING_ALIGN * STAGING_ALIGN; }
+static uint64_t staged(uint64_t bytes)
+{
+    return (bytes + STAGING_ALIGN - 1) / STAGING_ALIGN * STAGING_ALIGN;
+}
 
-static sv_machine *machine_of(const sv_plan *p) { return sv_store_machine(p->store); }
+static sv_machine *machine_of(const sv_plan *p)
+{
+    return sv_store_machine(p->store);
+}
 
 static sv_err operand_bytes(const sv_call *call, uint64_t *sum)
 {
@@ -169,8 +175,14 @@ static sv_err trace_call(sv_plan *p, uint32_t index)
         sv_err err = bytes ? m->dev.chip->get(m->dev.queue, data, c->call.out[i].at, bytes) : SV_OK;
         if (err == SV_OK)
             err = m->dev.chip->wait(m->dev.queue);
-        sv_trace_row row = { .call = index, .output = i, .op = c->call.op, .layer = c->layer, .label = c->label,
-                             .shape = &c->call.out[i], .data = data, .bytes = bytes };
+        sv_trace_row row = { .call = index,
+                             .output = i,
+                             .op = c->call.op,
+                             .layer = c->layer,
+                             .label = c->label,
+                             .shape = &c->call.out[i],
+                             .data = data,
+                             .bytes = bytes };
         row.hash = sv_bits_hash(data, (bytes + 3) / 4, 0);
         if (err == SV_OK)
             p->trace(p->trace_ctx, &row);

@@ -9,9 +9,9 @@
 
 typedef struct sv_machine {
     sv_chip_dev dev;
-    sv_chip_dev helper;   /* the cpu chip, for rows that dev lacks; not opened for cpu and ref */
+    sv_chip_dev helper; /* the cpu chip, for rows that dev lacks; not opened for cpu and ref */
     bool has_helper;
-    bool strict;          /* refuse any fallback */
+    bool strict;                  /* refuse any fallback */
     uint64_t run_ns, fallback_ns; /* time in steps, and of it in fallback rows */
     uint64_t n_call, n_fallback;
 } sv_machine;

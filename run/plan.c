@@ -19,7 +19,10 @@ typedef struct layout {
     uint64_t top, align;
 } layout;
 
-static uint64_t round_up(uint64_t n, uint64_t align) { return (n + align - 1) / align * align; }
+static uint64_t round_up(uint64_t n, uint64_t align)
+{
+    return (n + align - 1) / align * align;
+}
 
 /* First fit; the arena grows when nothing fits. Deterministic: a plan depends on its tape alone. */
 static uint64_t take(layout *l, uint64_t bytes)
@@ -65,7 +68,7 @@ static void give(layout *l, uint64_t off, uint64_t bytes)
 }
 
 typedef struct life {
-    uint32_t last;   /* index of the last call that touches the value */
+    uint32_t last; /* index of the last call that touches the value */
     bool used, placed;
     uint64_t bytes;
 } life;
@@ -84,7 +87,10 @@ static sv_err find_lives(const sv_tape *t, life *of)
     return SV_OK;
 }
 
-static bool is_own(sv_kind kind) { return kind == SV_KIND_STEP || kind == SV_KIND_OUT; }
+static bool is_own(sv_kind kind)
+{
+    return kind == SV_KIND_STEP || kind == SV_KIND_OUT;
+}
 
 /* Step inputs and results live as long as the plan. */
 static void place_own(sv_plan *p, const sv_tape *t, life *of, layout *l)
@@ -153,7 +159,8 @@ static sv_err bind_calls(sv_plan *p, const sv_tape *t)
     for (size_t c = 0; c < t->n_call; c++) {
         const sv_tape_call *from = &t->call[c];
         sv_plan_call *to = &p->call[c];
-        sv_tensor *in = SV_NEW_N(p->arena, sv_tensor, from->n_in + 1), *out = SV_NEW_N(p->arena, sv_tensor, from->n_out);
+        sv_tensor *in = SV_NEW_N(p->arena, sv_tensor, from->n_in + 1),
+                  *out = SV_NEW_N(p->arena, sv_tensor, from->n_out);
         for (uint32_t i = 0; i < from->n_in; i++)
             in[i] = p->value[from->in[i]];
         for (uint32_t i = 0; i < from->n_out; i++)
@@ -245,5 +252,11 @@ void sv_plan_set_trace(sv_plan *p, sv_trace_fn fn, void *ctx)
     p->trace_ctx = ctx;
 }
 
-uint64_t sv_plan_arena_bytes(const sv_plan *p) { return p->arena_bytes; }
-uint32_t sv_plan_calls(const sv_plan *p) { return p->n_call; }
+uint64_t sv_plan_arena_bytes(const sv_plan *p)
+{
+    return p->arena_bytes;
+}
+uint32_t sv_plan_calls(const sv_plan *p)
+{
+    return p->n_call;
+}

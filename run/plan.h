@@ -28,13 +28,13 @@ const sv_tensor *sv_plan_out(const sv_plan *p, uint32_t out_id); /* its shape; N
 
 /* A hash of every output of every call, in order (sv_bits_hash of its words, NaN made canonical). */
 typedef struct sv_trace_row {
-    uint32_t call, output;     /* index of the call on the tape; index of the output */
+    uint32_t call, output; /* index of the call on the tape; index of the output */
     sv_op op;
-    uint32_t layer;            /* UINT32_MAX: none */
-    const char *label;         /* or NULL */
+    uint32_t layer;    /* UINT32_MAX: none */
+    const char *label; /* or NULL */
     uint64_t hash;
-    const sv_tensor *shape;    /* of the output */
-    const void *data;          /* on the host, valid during the call back */
+    const sv_tensor *shape; /* of the output */
+    const void *data;       /* on the host, valid during the call back */
     uint64_t bytes;
 } sv_trace_row;
 typedef void (*sv_trace_fn)(void *ctx, const sv_trace_row *row);

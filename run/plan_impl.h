@@ -8,9 +8,9 @@
 #include "run/plan.h"
 
 typedef enum sv_route {
-    SV_ROUTE_CHIP,        /* the chip's own row */
-    SV_ROUTE_HELPER,      /* the cpu chip's row, operands copied over and back */
-    SV_ROUTE_REFERENCE,   /* the reference on the chip's memory */
+    SV_ROUTE_CHIP,          /* the chip's own row */
+    SV_ROUTE_HELPER,        /* the cpu chip's row, operands copied over and back */
+    SV_ROUTE_REFERENCE,     /* the reference on the chip's memory */
     SV_ROUTE_REFERENCE_COPY /* the reference, operands copied over and back */
 } sv_route;
 
@@ -33,17 +33,17 @@ typedef struct sv_plan_own {
 struct sv_plan {
     sv_store *store;
     sv_arena *arena;
-    sv_tensor *value;     /* [n_value] of the tape, bound */
+    sv_tensor *value; /* [n_value] of the tape, bound */
     sv_plan_call *call;
     uint32_t n_call;
     sv_plan_own *own;
     size_t n_own, cap_own;
-    sv_buffer *buf;       /* temporaries, step inputs, results */
+    sv_buffer *buf; /* temporaries, step inputs, results */
     uint64_t arena_bytes;
-    sv_span scratch;      /* on the chip */
+    sv_span scratch; /* on the chip */
     uint64_t scratch_bytes;
-    sv_buffer *staging;   /* host memory for fallback and traces; the helper's buffer when there is one */
-    void *staging_block;  /* owned when there is no helper */
+    sv_buffer *staging;  /* host memory for fallback and traces; the helper's buffer when there is one */
+    void *staging_block; /* owned when there is no helper */
     sv_buffer staging_host;
     uint64_t staging_bytes, helper_scratch_bytes, ref_scratch_bytes;
     sv_span helper_scratch;

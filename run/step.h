@@ -20,12 +20,12 @@ typedef struct sv_step_shape {
 /* Borrowed for the call that takes it. */
 typedef struct sv_step {
     sv_step_shape shape;
-    const int32_t *tok, *pos, *seq;   /* [T] */
-    const int32_t *table;             /* [S,P] page numbers */
-    const int32_t *want;              /* [W] rows, ascending */
-    const int32_t *seg, *seg_want;    /* [L+1] training only: leaf borders in rows of T and of W */
-    const int32_t *target;            /* [W] training and scoring: the token whose log-prob is asked; NULL: none */
-    const float *dlp;                 /* [W] training only: gradient of the loss to the log-prob */
+    const int32_t *tok, *pos, *seq; /* [T] */
+    const int32_t *table;           /* [S,P] page numbers */
+    const int32_t *want;            /* [W] rows, ascending */
+    const int32_t *seg, *seg_want;  /* [L+1] training only: leaf borders in rows of T and of W */
+    const int32_t *target;          /* [W] training and scoring: the token whose log-prob is asked; NULL: none */
+    const float *dlp;               /* [W] training only: gradient of the loss to the log-prob */
 } sv_step;
 
 #endif

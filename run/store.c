@@ -8,7 +8,7 @@
 #include "op/spec.h"
 
 typedef struct entry {
-    sv_tensor t;     /* as the chip has it; at.buf NULL: not there */
+    sv_tensor t; /* as the chip has it; at.buf NULL: not there */
     uint64_t bytes;
     bool is_alias;
 } entry;
@@ -40,8 +40,14 @@ void sv_store_drop(sv_store *s)
     sv_mem_free(s);
 }
 
-sv_machine *sv_store_machine(sv_store *s) { return s->m; }
-uint64_t sv_store_bytes(const sv_store *s) { return s->bytes; }
+sv_machine *sv_store_machine(sv_store *s)
+{
+    return s->m;
+}
+uint64_t sv_store_bytes(const sv_store *s)
+{
+    return s->bytes;
+}
 
 static entry *place_of(sv_store *s, sv_kind kind, uint32_t id)
 {
@@ -96,7 +102,8 @@ sv_err sv_store_put(sv_store *s, sv_kind kind, uint32_t id, const sv_tensor *sha
     return upload(s, need(s, kind, id), data);
 }
 
-/* Runs the op `pack` on the host: by the chip itself when its memory is the host's, else by the helper or the reference. */
+/* Runs the op `pack` on the host: by the chip itself when its memory is the host's, else by the helper or the
+ * reference. */
 static sv_err pack_on_host(sv_store *s, const sv_tensor *from, sv_tensor *to)
 {
     sv_attr_pack attr = { .image = to->image };

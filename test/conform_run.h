@@ -35,10 +35,13 @@ CONFORM_UNUSED static void conform_report(void *ctx, const char *line)
 }
 
 /* The suite on an opened chip, until max_fail failures (0: to the end); the test fails unless the suite ran. */
-CONFORM_UNUSED static sv_conform_result conform_on(sv_chip_dev *d, const char *op, bool quick, bool show, uint32_t max_fail)
+CONFORM_UNUSED static sv_conform_result conform_on(sv_chip_dev *d, const char *op, bool quick, bool show,
+                                                   uint32_t max_fail)
 {
     uint32_t shown = 0;
-    sv_conform_opts o = { .op = op, .only_case = UINT32_MAX, .seed = conform_seed(), .quick = quick, .max_fail = max_fail };
+    sv_conform_opts o = {
+        .op = op, .only_case = UINT32_MAX, .seed = conform_seed(), .quick = quick, .max_fail = max_fail
+    };
     sv_conform_result r;
     o.report = show ? conform_report : NULL;
     o.ctx = &shown;
@@ -60,8 +63,8 @@ CONFORM_UNUSED static sv_conform_result conform_clean(const char *spec, uint32_t
            (unsigned long long)r.n_native);
     sv_chip_close(&d);
     if (r.n_fail > 0)
-        fail_msg("%s: %llu of %llu cases fail; first: %s", spec, (unsigned long long)r.n_fail, (unsigned long long)r.n_case,
-                 r.first_failure);
+        fail_msg("%s: %llu of %llu cases fail; first: %s", spec, (unsigned long long)r.n_fail,
+                 (unsigned long long)r.n_case, r.first_failure);
     return r;
 }
 

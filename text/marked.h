@@ -11,7 +11,7 @@
 #include "base/str.h"
 
 typedef struct sv_run {
-    size_t end;   /* the run covers [end of the one before, end) */
+    size_t end; /* the run covers [end of the one before, end) */
     bool trusted;
 } sv_run;
 

@@ -120,7 +120,7 @@ sv_err sv_tpl_recase(sv_tpl_env *e, const sv_tpl_value *s, sv_tpl_case to, sv_tp
             if (one == SV_TPL_LOWER && cp == 0x3a3)
                 mapped[0] = ends_word(t, at) ? 0x3c2 : 0x3c3;
             for (size_t i = 0; i < n; i++) {
-                char utf8[4];
+                char utf8[4] = { 0 };
                 SV_TRY(sv_tpl_buf_add(e, &b, (sv_str){ utf8, sv_utf8_put(mapped[i], utf8) }, trusted));
             }
         }

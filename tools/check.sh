@@ -44,9 +44,22 @@ bins() {
 }
 python() { have python3 && python3 "$@"; }
 
+format() {
+    have clang-format-14 || return
+    git ls-files '*.c' '*.h' | xargs clang-format-14 --dry-run -Werror && echo "as .clang-format says"
+}
+# The kernels of chips/cpu are left out: cppcheck does not read their macros.
+lint() {
+    have cppcheck || return
+    cppcheck -q --std=c11 --language=c --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
+        --suppress='uninitvar:*.cl' -D__GNUC__ -Iinclude -I. -j"$jobs" \
+        base num op format text chip run model infer train cli chips/ref chips/null chips/odd chips/opencl &&
+        echo "cppcheck: no finding"
+}
+# Extracted pages are fresh, and the C in hand-written pages compiles.
 docs() {
     [ -f tools/docs.py ] || { echo "no extracted pages"; return 77; }
-    python tools/docs.py --check
+    python tools/docs.py --check && sh tools/doc_blocks.sh
 }
 # Objects of the compiler of `make test`: every kernel text, and what is built for the machine's own baseline.
 fused() {
@@ -99,6 +112,8 @@ nofault() {
     echo "no fault seam in libsamsvar.a"
 }
 
+stage format format
+stage lint lint
 stage layers python tools/layers.py
 stage budget python tools/budget.py
 stage laws python tools/laws.py

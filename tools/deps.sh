@@ -9,7 +9,7 @@ for part in "$@"; do
     build) need="$need gcc make pkg-config xz-utils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libssl-dev libedit-dev
                  libcmocka-dev ocl-icd-opencl-dev pocl-opencl-icd" ;;
     demo)  need="$need python3-pip ca-certificates" ;;
-    check) need="$need python3 clang-14 llvm-14 libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    check) need="$need python3 git clang-14 clang-format-14 cppcheck llvm-14 libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
                  qemu-user binutils" ;;
     *) echo "deps: no part '$part'" >&2; exit 2 ;;
     esac

@@ -229,7 +229,7 @@ static sv_err prune(const sv_ckpt *c, const char *run_dir, sv_arena *a)
 
 sv_err sv_ckpt_save(const sv_ckpt *c, const char *run_dir, sv_arena *a, char **dir)
 {
-    bool done;
+    bool done = false;
     char *tmp = sv_path_join(a, run_dir,
                              sv_arena_printf(a, ".tmp-%06llu-%ld", (unsigned long long)c->mark.step, (long)getpid()));
     *dir = sv_path_join(a, run_dir, sv_arena_printf(a, "step-%06llu", (unsigned long long)c->mark.step));

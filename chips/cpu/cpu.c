@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The cpu chip: devices (one per instruction set of this host, best first), memory, an immediate queue, and the table of
- * rows, which hands each call to the kernels of the device's instruction set.
- * Threads: a device by one thread at a time; devices are independent.
+ * The cpu chip: devices (one per instruction set of this host, best first), memory, an immediate queue, and the table
+ * of rows, which hands each call to the kernels of the device's instruction set. Threads: a device by one thread at a
+ * time; devices are independent.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,8 +158,8 @@ static void *cpu_block(size_t bytes)
     return p;
 }
 
-/* Freed blocks of a step's size are kept: a trainer frees and allocates its arena whenever the shape of a step changes, and
- * fresh pages cost about a tenth of the step. */
+/* Freed blocks of a step's size are kept: a trainer frees and allocates its arena whenever the shape of a step changes,
+ * and fresh pages cost about a tenth of the step. */
 #define SPARE_LEAST ((size_t)1 << 20)
 #define SPARE_MOST ((size_t)256 << 20) /* all spares together */
 
@@ -224,7 +224,8 @@ static sv_err cpu_alloc(sv_device *d, size_t bytes, sv_buffer **out)
     }
     if (p == NULL) {
         free(b);
-        return d->host->fail(SV_E_NOMEM, "cpu: %zu bytes are not to be had; use a smaller model, context or batch", bytes);
+        return d->host->fail(SV_E_NOMEM, "cpu: %zu bytes are not to be had; use a smaller model, context or batch",
+                             bytes);
     }
     *b = (cpu_buffer){ { p, bytes }, true, room };
     *out = &b->base;
@@ -271,8 +272,9 @@ sv_err sv_cpu_reserve_plan(sv_device *d, size_t plan, size_t work)
         d->work = slice <= SIZE_MAX / d->n_thread ? cpu_block(slice * d->n_thread) : NULL;
         if (d->work == NULL) {
             d->work_slice = 0;
-            return d->host->fail(SV_E_NOMEM, "cpu: %zu bytes of scratch memory for each of %u threads are not to be had",
-                                 work, d->n_thread);
+            return d->host->fail(SV_E_NOMEM,
+                                 "cpu: %zu bytes of scratch memory for each of %u threads are not to be had", work,
+                                 d->n_thread);
         }
     }
     return SV_OK;
@@ -290,9 +292,15 @@ static sv_err cpu_queue_open(sv_device *d, sv_queue **out)
     return SV_OK;
 }
 
-static void cpu_queue_close(sv_queue *q) { free(q); }
+static void cpu_queue_close(sv_queue *q)
+{
+    free(q);
+}
 
-static char *span_host(sv_span s) { return (char *)s.buf->host + s.off; }
+static char *span_host(sv_span s)
+{
+    return (char *)s.buf->host + s.off;
+}
 
 typedef struct copy_job {
     char *dst;
@@ -367,11 +375,16 @@ static sv_image cpu_weight_image(sv_device *d, sv_dtype dtype, uint32_t n, uint3
     switch (dtype) {
     case SV_DT_F32:
     case SV_DT_BF16:
-    case SV_DT_F16: return SV_IMAGE_P16;
-    case SV_DT_Q8_0: return k % 32 == 0 ? SV_IMAGE_S8 : SV_IMAGE_PLAIN;
-    case SV_DT_Q4_0: return k % 32 == 0 ? SV_IMAGE_S4 : SV_IMAGE_PLAIN;
-    case SV_DT_Q4_1: return k % 32 == 0 ? SV_IMAGE_A4 : SV_IMAGE_PLAIN;
-    default: return SV_IMAGE_PLAIN;
+    case SV_DT_F16:
+        return SV_IMAGE_P16;
+    case SV_DT_Q8_0:
+        return k % 32 == 0 ? SV_IMAGE_S8 : SV_IMAGE_PLAIN;
+    case SV_DT_Q4_0:
+        return k % 32 == 0 ? SV_IMAGE_S4 : SV_IMAGE_PLAIN;
+    case SV_DT_Q4_1:
+        return k % 32 == 0 ? SV_IMAGE_A4 : SV_IMAGE_PLAIN;
+    default:
+        return SV_IMAGE_PLAIN;
     }
 }
 

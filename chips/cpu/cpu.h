@@ -22,8 +22,8 @@ typedef void (*sv_cpu_job)(void *ctx, uint32_t tid, uint32_t n_thread);
 typedef sv_err (*sv_cpu_kernel)(sv_device *d, const sv_call *call);
 
 typedef struct sv_cpu_isa {
-    const char *name;                /* "avx2": the variant */
-    sv_cpu_kernel op[SV_OP_COUNT];   /* NULL: the op has no row */
+    const char *name;              /* "avx2": the variant */
+    sv_cpu_kernel op[SV_OP_COUNT]; /* NULL: the op has no row */
 } sv_cpu_isa;
 
 extern const sv_cpu_isa sv_cpu_scalar;
@@ -99,7 +99,10 @@ static inline void sv_cpu_share(uint64_t n, uint32_t tid, uint32_t n_thread, uin
 
 /* Makes sure that the device has `plan` bytes at d->plan and each thread `work` bytes; contents are lost. */
 sv_err sv_cpu_reserve_plan(sv_device *d, size_t plan, size_t work);
-static inline sv_err sv_cpu_reserve(sv_device *d, size_t work) { return sv_cpu_reserve_plan(d, 0, work); }
+static inline sv_err sv_cpu_reserve(sv_device *d, size_t work)
+{
+    return sv_cpu_reserve_plan(d, 0, work);
+}
 static inline void *sv_cpu_work(const sv_device *d, uint32_t tid)
 {
     return d->work == NULL ? NULL : d->work + d->work_slice * tid;

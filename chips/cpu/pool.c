@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The cpu chip's thread pool: static shares, workers spin about 20 us and then sleep on a futex. Each share is claimed once,
- * by its worker or, when that has not started yet (asleep, or its core is busy elsewhere), by the caller: what a share
- * computes depends on its number alone, so it does not matter who runs it.
- * Threads: one caller at a time; the caller is share 0.
+ * The cpu chip's thread pool: static shares, workers spin about 20 us and then sleep on a futex. Each share is claimed
+ * once, by its worker or, when that has not started yet (asleep, or its core is busy elsewhere), by the caller: what a
+ * share computes depends on its number alone, so it does not matter who runs it. Threads: one caller at a time; the
+ * caller is share 0.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -35,8 +35,8 @@ struct sv_cpu_pool {
     void *ctx;
     _Atomic uint32_t *claim; /* [n_thread] the last epoch whose share was taken */
     _Atomic bool stop;
-    _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t epoch; /* grows by one per job; workers wait for it */
-    _Atomic uint32_t sleeping;                          /* workers inside the futex */
+    _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t epoch;   /* grows by one per job; workers wait for it */
+    _Atomic uint32_t sleeping;                            /* workers inside the futex */
     _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t pending; /* shares not done yet; the caller waits for 0 */
     _Atomic uint32_t caller_sleeps;
 };
@@ -51,7 +51,10 @@ static void futex_wait(_Atomic uint32_t *at, uint32_t expected)
     syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-static void futex_wake(_Atomic uint32_t *at, int n) { syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
+static void futex_wake(_Atomic uint32_t *at, int n)
+{
+    syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
 
 uint32_t sv_cpu_cores(void)
 {
@@ -97,7 +100,8 @@ void sv_cpu_fp_leave(uint32_t saved)
 #endif
 }
 
-/* Waits until *at differs from `old`; spins first, then sleeps and counts itself in *sleepers. Returns what stands there. */
+/* Waits until *at differs from `old`; spins first, then sleeps and counts itself in *sleepers. Returns what stands
+ * there. */
 static uint32_t wait_change(_Atomic uint32_t *at, uint32_t old, uint32_t spin, _Atomic uint32_t *sleepers)
 {
     uint32_t now;
@@ -113,8 +117,8 @@ static uint32_t wait_change(_Atomic uint32_t *at, uint32_t old, uint32_t spin, _
     return now;
 }
 
-/* Takes share i of the job `epoch`. Every share of a job is taken before the next job begins, so a late worker that still
- * has an old epoch in hand fails here. */
+/* Takes share i of the job `epoch`. Every share of a job is taken before the next job begins, so a late worker that
+ * still has an old epoch in hand fails here. */
 static bool claim_share(sv_cpu_pool *p, uint32_t i, uint32_t epoch)
 {
     uint32_t before = epoch - 1;

@@ -10,9 +10,15 @@ static bool is_rows(const sv_tensor *t)
     return sv_cpu_as_rows(t, &r) && r.n_row <= UINT32_MAX;
 }
 
-static bool is_f32_rows(const sv_tensor *t) { return t->dtype == SV_DT_F32 && t->image == SV_IMAGE_PLAIN && is_rows(t); }
+static bool is_f32_rows(const sv_tensor *t)
+{
+    return t->dtype == SV_DT_F32 && t->image == SV_IMAGE_PLAIN && is_rows(t);
+}
 
-static bool is_float(sv_dtype t) { return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16; }
+static bool is_float(sv_dtype t)
+{
+    return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16;
+}
 
 bool sv_cpu_takes_matmul(const sv_call *call)
 {

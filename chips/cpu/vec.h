@@ -3,6 +3,7 @@
  * are native), and a few operations in plain C that an instruction set's header may replace by defining SV_HAS_<NAME>.
  * A header vec_<isa>.h sets SV_W, includes this file, and is included once per translation unit.
  */
+/* clang-format off */
 #ifndef SV_CHIPS_CPU_VEC_H
 #define SV_CHIPS_CPU_VEC_H
 

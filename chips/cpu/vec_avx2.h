@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Vector layer for AVX2 + FMA + F16C: eight lanes.
  */
+/* clang-format off */
 #ifndef SV_CHIPS_CPU_VEC_AVX2_H
 #define SV_CHIPS_CPU_VEC_AVX2_H
 

@@ -2,6 +2,7 @@
  * Vector layer for AVX-512 F, BW, DQ, VL and VNNI: sixteen lanes. With SV_VEC_EMULATED the same sixteen lanes stand in
  * plain C, so that the texts of this width are tested on a host that lacks them.
  */
+/* clang-format off */
 #ifndef SV_CHIPS_CPU_VEC_AVX512_H
 #define SV_CHIPS_CPU_VEC_AVX512_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Vector layer for aarch64 NEON: four lanes.
  */
+/* clang-format off */
 #ifndef SV_CHIPS_CPU_VEC_NEON_H
 #define SV_CHIPS_CPU_VEC_NEON_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The chip that computes nothing: memory and queues are real, every row returns at once, so that planners and schedulers are
- * tested without arithmetic. Also the skeleton of a new chip: copy this folder, rename, and fill it in (docs/add-a-chip.md).
- * It needs include/samsvar/ only, and has no unresolved symbol of the program's.
+ * The chip that computes nothing: memory and queues are real, every row returns at once, so that planners and
+ * schedulers are tested without arithmetic. Also the skeleton of a new chip: copy this folder, rename, and fill it in
+ * (docs/add-a-chip.md). It needs include/samsvar/ only, and has no unresolved symbol of the program's.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,10 @@ static sv_err null_open(uint32_t index, const sv_host *host, sv_device **out)
     return SV_OK;
 }
 
-static void null_close(sv_device *d) { free(d); }
+static void null_close(sv_device *d)
+{
+    free(d);
+}
 
 static sv_err null_info(sv_device *d, sv_device_info *out)
 {
@@ -56,20 +59,24 @@ static sv_err null_info(sv_device *d, sv_device_info *out)
 
 /* Memory. calloc gives pages only when they are touched, so a plan of any size costs nothing here. */
 
+typedef struct null_buffer {
+    sv_buffer base;
+    void *room; /* what to free */
+} null_buffer;
+
 static sv_err null_alloc(sv_device *d, size_t bytes, sv_buffer **out)
 {
-    sv_buffer *b = calloc(1, sizeof *b);
-    char *p = calloc(1, bytes + 64 + sizeof(void *));
-    if (b == NULL || p == NULL) {
+    null_buffer *b = calloc(1, sizeof *b);
+    void *room = bytes <= SIZE_MAX - 64 ? calloc(1, bytes + 64) : NULL;
+    if (b == NULL || room == NULL) {
         free(b);
-        free(p);
+        free(room);
         return d->host->fail(SV_E_NOMEM, "null: no memory for a buffer of %zu bytes", bytes);
     }
-    uintptr_t at = ((uintptr_t)p + sizeof(void *) + 63) & ~(uintptr_t)63;
-    memcpy((char *)at - sizeof(void *), &p, sizeof p); /* what to free stands in front */
-    b->host = (void *)at;
-    b->bytes = bytes;
-    *out = b;
+    b->room = room;
+    b->base.host = (void *)(((uintptr_t)room + 63) & ~(uintptr_t)63);
+    b->base.bytes = bytes;
+    *out = &b->base;
     return SV_OK;
 }
 
@@ -78,9 +85,7 @@ static void null_free(sv_device *d, sv_buffer *b)
     (void)d;
     if (b == NULL)
         return;
-    void *p;
-    memcpy(&p, (char *)b->host - sizeof p, sizeof p);
-    free(p);
+    free(((null_buffer *)b)->room);
     free(b);
 }
 
@@ -96,7 +101,10 @@ static sv_err null_queue_open(sv_device *d, sv_queue **out)
     return SV_OK;
 }
 
-static void null_queue_close(sv_queue *q) { free(q); }
+static void null_queue_close(sv_queue *q)
+{
+    free(q);
+}
 
 static sv_err null_put(sv_queue *q, sv_span dst, const void *src, size_t bytes)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The chip that keeps its promises as perversely as it may, for tests of everybody above: nothing runs before wait, fresh
- * memory is full of NaN, buffers have no host address, operands must lie on 4 KiB, weights are wanted in packed images, and
- * there is one row only, add. What works here has not relied on anything that the ABI does not promise.
+ * The chip that keeps its promises as perversely as it may, for tests of everybody above: nothing runs before wait,
+ * fresh memory is full of NaN, buffers have no host address, operands must lie on 4 KiB, weights are wanted in packed
+ * images, and there is one row only, add. What works here has not relied on anything that the ABI does not promise.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,10 @@ struct sv_queue {
     size_t n_job, cap_job;
 };
 
-static char *at(sv_span s) { return ((odd_buffer *)s.buf)->bytes + s.off; }
+static char *at(sv_span s)
+{
+    return ((odd_buffer *)s.buf)->bytes + s.off;
+}
 
 /* Devices. */
 
@@ -61,7 +64,10 @@ static sv_err odd_open(uint32_t index, const sv_host *host, sv_device **out)
     return SV_OK;
 }
 
-static void odd_close(sv_device *d) { free(d); }
+static void odd_close(sv_device *d)
+{
+    free(d);
+}
 
 static sv_err odd_info(sv_device *d, sv_device_info *out)
 {
@@ -76,8 +82,8 @@ static sv_err odd_info(sv_device *d, sv_device_info *out)
 
 /* Work. */
 
-/* Row `index` of all leading dimensions counted together; items of the last dimension are `*step` bytes apart. A tensor with
- * fewer dimensions is used again for each index of those that it lacks. */
+/* Row `index` of all leading dimensions counted together; items of the last dimension are `*step` bytes apart. A tensor
+ * with fewer dimensions is used again for each index of those that it lacks. */
 static char *row_of(const sv_tensor *t, uint64_t index, uint64_t *step)
 {
     uint64_t off = 0;
@@ -148,8 +154,8 @@ static sv_err check_span(sv_queue *q, const char *what, sv_span s, size_t bytes)
 {
     if (s.off <= s.buf->bytes && bytes <= s.buf->bytes - s.off)
         return SV_OK;
-    return q->device->host->fail(SV_E_INTERNAL, "odd: %s of %zu bytes at %llu leaves a buffer of %llu bytes", what, bytes,
-                                 (unsigned long long)s.off, (unsigned long long)s.buf->bytes);
+    return q->device->host->fail(SV_E_INTERNAL, "odd: %s of %zu bytes at %llu leaves a buffer of %llu bytes", what,
+                                 bytes, (unsigned long long)s.off, (unsigned long long)s.buf->bytes);
 }
 
 static sv_err odd_put(sv_queue *q, sv_span dst, const void *src, size_t bytes)
@@ -209,7 +215,8 @@ static sv_err odd_add(sv_queue *q, const sv_call *call, sv_span scratch)
 {
     odd_job job = { .kind = ODD_ADD, .in = { call->in[0], call->in[1] }, .out = call->out[0] };
     if (((job.in[0].at.off | job.in[1].at.off | job.out.at.off | scratch.off) & (ODD_ALIGN - 1)) != 0)
-        return q->device->host->fail(SV_E_INTERNAL, "odd: an operand of add is not on a multiple of %d bytes", ODD_ALIGN);
+        return q->device->host->fail(SV_E_INTERNAL, "odd: an operand of add is not on a multiple of %d bytes",
+                                     ODD_ALIGN);
     sv_err err = check_span(q, "scratch", scratch, add_scratch(call));
     if (err != SV_OK)
         return err;

@@ -52,8 +52,10 @@ const char *ocl_error(cl_int code)
 
 sv_err ocl_fail(sv_device *d, cl_int code, const char *what)
 {
-    bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY || code == CL_INVALID_BUFFER_SIZE;
-    return d->host->fail(memory ? SV_E_NOMEM : SV_E_CHIP, "opencl: %s failed on %s: %s", what, d->name, ocl_error(code));
+    bool memory =
+        code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY || code == CL_INVALID_BUFFER_SIZE;
+    return d->host->fail(memory ? SV_E_NOMEM : SV_E_CHIP, "opencl: %s failed on %s: %s", what, d->name,
+                         ocl_error(code));
 }
 
 /* Devices: those that can obey first, graphics cards before processors. */
@@ -126,8 +128,9 @@ static sv_err check_device(sv_device *d)
 {
     cl_device_fp_config fp = float_config(d->id);
     if ((fp & NEEDED) != NEEDED)
-        return d->host->fail(SV_E_CHIP, "opencl: %s cannot obey the arithmetic: it lacks%s%s%s%s%s in single precision", d->name,
-                             fp & CL_FP_DENORM ? "" : " subnormal numbers,", fp & CL_FP_INF_NAN ? "" : " inf and NaN,",
+        return d->host->fail(SV_E_CHIP, "opencl: %s cannot obey the arithmetic: it lacks%s%s%s%s%s in single precision",
+                             d->name, fp & CL_FP_DENORM ? "" : " subnormal numbers,",
+                             fp & CL_FP_INF_NAN ? "" : " inf and NaN,",
                              fp & CL_FP_ROUND_TO_NEAREST ? "" : " round to nearest,", fp & CL_FP_FMA ? "" : " fma,",
                              fp & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT ? "" : " correctly rounded division and root,");
     if (!is_little_endian(d->id))
@@ -266,7 +269,10 @@ static void ocl_queue_close(sv_queue *q)
     free(q);
 }
 
-static cl_mem mem_of(sv_span s) { return ((ocl_buffer *)s.buf)->mem; }
+static cl_mem mem_of(sv_span s)
+{
+    return ((ocl_buffer *)s.buf)->mem;
+}
 
 static sv_err ocl_put(sv_queue *q, sv_span dst, const void *src, size_t bytes)
 {
@@ -363,9 +369,18 @@ void ocl_tensor(ocl_launch *l, const sv_tensor *t)
     ocl_span(l, t->at, sv_dtype_block_items(t->dtype) > 1 ? 1 : sv_dtype_block_bytes(t->dtype));
 }
 
-void ocl_u32(ocl_launch *l, uint32_t v) { set_arg(l, sizeof v, &v); }
-void ocl_u64(ocl_launch *l, uint64_t v) { set_arg(l, sizeof v, &v); }
-void ocl_f32(ocl_launch *l, float v) { set_arg(l, sizeof v, &v); }
+void ocl_u32(ocl_launch *l, uint32_t v)
+{
+    set_arg(l, sizeof v, &v);
+}
+void ocl_u64(ocl_launch *l, uint64_t v)
+{
+    set_arg(l, sizeof v, &v);
+}
+void ocl_f32(ocl_launch *l, float v)
+{
+    set_arg(l, sizeof v, &v);
+}
 
 sv_err ocl_go(ocl_launch *l, uint64_t nx, uint64_t ny, uint64_t nz)
 {
@@ -373,7 +388,8 @@ sv_err ocl_go(ocl_launch *l, uint64_t nx, uint64_t ny, uint64_t nz)
     if (l->err != SV_OK || nx == 0 || ny == 0 || nz == 0)
         return l->err;
     size_t global[3] = { nx, ny, nz };
-    cl_int code = clEnqueueNDRangeKernel(l->q->cl, l->kernel, 3, NULL, global, l->q->device->is_cpu ? one : NULL, 0, NULL, NULL);
+    cl_int code =
+        clEnqueueNDRangeKernel(l->q->cl, l->kernel, 3, NULL, global, l->q->device->is_cpu ? one : NULL, 0, NULL, NULL);
     return code == CL_SUCCESS ? SV_OK : ocl_fail(l->q->device, code, "launching a kernel");
 }
 

@@ -11,7 +11,15 @@
 #include "samsvar/chip.h"
 
 /* Programs are built when a row first needs one. */
-typedef enum ocl_program { OCL_ELEM, OCL_NORM, OCL_MATMUL, OCL_BLOCK, OCL_ATTEND, OCL_MOVE, OCL_PROGRAM_COUNT } ocl_program;
+typedef enum ocl_program {
+    OCL_ELEM,
+    OCL_NORM,
+    OCL_MATMUL,
+    OCL_BLOCK,
+    OCL_ATTEND,
+    OCL_MOVE,
+    OCL_PROGRAM_COUNT
+} ocl_program;
 
 /*         name                program */
 #define OCL_KERNEL_LIST(X) \
@@ -81,7 +89,7 @@ typedef enum ocl_kernel_id {
 #define OCL_ENUM(name, program) OCL_K_##name,
     OCL_KERNEL_LIST(OCL_ENUM)
 #undef OCL_ENUM
-    OCL_KERNEL_COUNT
+        OCL_KERNEL_COUNT
 } ocl_kernel_id;
 
 struct sv_device {

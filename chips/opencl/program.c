@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Programs of the OpenCL chip: sources are inside the plug-in, built binaries are kept in the user's cache folder under a
- * name made of source, device, driver and options. A cached binary that is odd in any way is built anew.
+ * Programs of the OpenCL chip: sources are inside the plug-in, built binaries are kept in the user's cache folder under
+ * a name made of source, device, driver and options. A cached binary that is odd in any way is built anew.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -97,7 +97,8 @@ static bool cache_path(const sv_device *d, ocl_program p, char *out, size_t cap)
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return false;
     cache_key k = key_of(d, p);
-    n = snprintf(out, cap, "%s/%s-%016llx%016llx.bin", dir, texts[p].name, (unsigned long long)k.a, (unsigned long long)k.b);
+    n = snprintf(out, cap, "%s/%s-%016llx%016llx.bin", dir, texts[p].name, (unsigned long long)k.a,
+                 (unsigned long long)k.b);
     return n > 0 && (size_t)n < cap;
 }
 
@@ -125,7 +126,8 @@ static unsigned char *cache_read(const char *path, size_t *n)
     if (fread(&head, sizeof head, 1, f) == 1 && memcmp(head.magic, magic, sizeof magic) == 0 && head.bytes > 0 &&
         head.bytes <= MAX_BINARY)
         data = malloc(head.bytes);
-    if (data != NULL && (fread(data, 1, head.bytes, f) != head.bytes || fgetc(f) != EOF || sum_of(data, head.bytes) != head.sum)) {
+    if (data != NULL &&
+        (fread(data, 1, head.bytes, f) != head.bytes || fgetc(f) != EOF || sum_of(data, head.bytes) != head.sum)) {
         free(data);
         data = NULL;
     }
@@ -195,12 +197,14 @@ static sv_err build_failed(sv_device *d, ocl_program which, cl_program p, cl_int
     char log[1536] = "";
     size_t n = 0;
     char *all = NULL;
-    if (clGetProgramBuildInfo(p, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &n) == CL_SUCCESS && n > 0 && (all = calloc(1, n + 1)) != NULL)
+    if (clGetProgramBuildInfo(p, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &n) == CL_SUCCESS && n > 0 &&
+        (all = calloc(1, n + 1)) != NULL)
         clGetProgramBuildInfo(p, d->id, CL_PROGRAM_BUILD_LOG, n, all, NULL);
     snprintf(log, sizeof log, "%.1500s", all != NULL ? all : "(no log)");
     free(all);
     clReleaseProgram(p);
-    return d->host->fail(SV_E_CHIP, "opencl: %s could not build %s.cl: %s\n%s", d->name, texts[which].name, ocl_error(code), log);
+    return d->host->fail(SV_E_CHIP, "opencl: %s could not build %s.cl: %s\n%s", d->name, texts[which].name,
+                         ocl_error(code), log);
 }
 
 static sv_err build(sv_device *d, ocl_program which, cl_program *out)

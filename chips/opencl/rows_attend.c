@@ -5,7 +5,10 @@
 
 #define MOST_D 256 /* one chunk of a dot product, as in attend.cl */
 
-bool ocl_attend_takes(const sv_call *call) { return ((const sv_attr_attend *)call->attr)->d_head <= MOST_D; }
+bool ocl_attend_takes(const sv_call *call)
+{
+    return ((const sv_attr_attend *)call->attr)->d_head <= MOST_D;
+}
 
 sv_err ocl_attend(sv_queue *q, const sv_call *call, sv_span scratch)
 {
@@ -52,7 +55,10 @@ static uint64_t delta_items(const sv_call *call)
     return (uint64_t)call->in[0].dim[0] * ((const sv_attr_attend *)call->attr)->n_head;
 }
 
-size_t ocl_attend_grad_scratch(const sv_call *call) { return (delta_items(call) + 2 * panel_items(call)) * sizeof(float); }
+size_t ocl_attend_grad_scratch(const sv_call *call)
+{
+    return (delta_items(call) + 2 * panel_items(call)) * sizeof(float);
+}
 
 static sv_err pack(sv_queue *q, const sv_tensor *x, sv_span to)
 {

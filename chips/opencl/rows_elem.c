@@ -15,7 +15,8 @@ bool ocl_elem_takes(const sv_call *call)
     return ocl_as_rows(&call->out[0], &r);
 }
 
-/* The shape of a launch: the output's rows, or one long row when every operand is dense. step[i]: of in[i], 0 for a bias. */
+/* The shape of a launch: the output's rows, or one long row when every operand is dense. step[i]: of in[i], 0 for a
+ * bias. */
 typedef struct shape {
     uint64_t n, step[3];
     uint32_t width;
@@ -42,7 +43,10 @@ static shape shape_of(const sv_call *call)
     return s;
 }
 
-static sv_err go(ocl_launch *l, const shape *s) { return ocl_go(l, ((uint64_t)s->width + SPAN - 1) / SPAN, s->n, 1); }
+static sv_err go(ocl_launch *l, const shape *s)
+{
+    return ocl_go(l, ((uint64_t)s->width + SPAN - 1) / SPAN, s->n, 1);
+}
 
 static sv_err binary(sv_queue *q, ocl_kernel_id id, const sv_call *call)
 {

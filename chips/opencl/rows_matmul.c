@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Products of the OpenCL chip (kernels/matmul.cl, kernels/block.cl): which kernel a shape gets. Plain weights of NT are first
- * packed into scratch, so that neighbours in memory are outputs.
+ * Products of the OpenCL chip (kernels/matmul.cl, kernels/block.cl): which kernel a shape gets. Plain weights of NT are
+ * first packed into scratch, so that neighbours in memory are outputs.
  */
 #include "chips/opencl/rows.h"
 
-#define MOST_K (256u << 13)  /* as deep as the kernels' HALVE stacks */
+#define MOST_K (256u << 13) /* as deep as the kernels' HALVE stacks */
 #define MOST_BLOCKS (8u << 13)
 
-static bool is_float(sv_dtype t) { return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16; }
+static bool is_float(sv_dtype t)
+{
+    return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16;
+}
 
 static bool is_block_image(const sv_tensor *t)
 {
@@ -29,7 +32,10 @@ bool ocl_matmul_takes(const sv_call *call)
     return is_float(b->dtype) && (b->image == SV_IMAGE_PLAIN || b->image == SV_IMAGE_P16);
 }
 
-static uint64_t panels_of(uint32_t n) { return ((uint64_t)n + 15) / 16; }
+static uint64_t panels_of(uint32_t n)
+{
+    return ((uint64_t)n + 15) / 16;
+}
 
 size_t ocl_matmul_scratch(const sv_call *call)
 {
@@ -147,9 +153,9 @@ static sv_err product_tn(sv_queue *q, const sv_call *call)
 
 static sv_err product_blocks(sv_queue *q, const sv_call *call, sv_span scratch)
 {
-    static const ocl_kernel_id id[3][2] = {
-        { OCL_K_block_S8_1, OCL_K_block_S8_4 }, { OCL_K_block_S4_1, OCL_K_block_S4_4 }, { OCL_K_block_A4_1, OCL_K_block_A4_4 }
-    };
+    static const ocl_kernel_id id[3][2] = { { OCL_K_block_S8_1, OCL_K_block_S8_4 },
+                                            { OCL_K_block_S4_1, OCL_K_block_S4_4 },
+                                            { OCL_K_block_A4_1, OCL_K_block_A4_4 } };
     const sv_tensor *a = &call->in[0], *b = &call->in[1];
     uint32_t M = a->dim[0], N = b->dim[0], n_block = a->dim[1] / 32, rows = M == 1 ? 1 : 4;
     if (M > 0 && n_block > 0) {

@@ -7,8 +7,14 @@
 
 #define SPAN 256 /* columns of a work-item, as in move.cl */
 
-static uint64_t spans_of(uint32_t width) { return ((uint64_t)width + SPAN - 1) / SPAN; }
-static bool is_float(sv_dtype t) { return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16; }
+static uint64_t spans_of(uint32_t width)
+{
+    return ((uint64_t)width + SPAN - 1) / SPAN;
+}
+static bool is_float(sv_dtype t)
+{
+    return t == SV_DT_F32 || t == SV_DT_BF16 || t == SV_DT_F16;
+}
 
 bool ocl_embed_takes(const sv_call *call)
 {
@@ -24,9 +30,10 @@ sv_err ocl_embed(sv_queue *q, const sv_call *call, sv_span scratch)
     const sv_tensor *table = &call->in[1];
     uint32_t T = call->in[0].dim[0], D = table->dim[1];
     bool blocks = table->dtype == SV_DT_Q8_0;
-    ocl_launch l = ocl_begin(q, blocks ? OCL_K_embed_q8_0
-                                : table->dtype == SV_DT_F32 ? OCL_K_embed_f32
-                                : table->dtype == SV_DT_BF16 ? OCL_K_embed_bf16 : OCL_K_embed_f16);
+    ocl_launch l = ocl_begin(q, blocks                       ? OCL_K_embed_q8_0
+                                : table->dtype == SV_DT_F32  ? OCL_K_embed_f32
+                                : table->dtype == SV_DT_BF16 ? OCL_K_embed_bf16
+                                                             : OCL_K_embed_f16);
     ocl_tensor(&l, &call->in[0]);
     ocl_tensor(&l, table);
     if (!blocks)

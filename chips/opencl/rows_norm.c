@@ -6,7 +6,10 @@
 #define PIECE 4096
 #define MOST_GROUPS (256u << 13) /* as deep as rmsnorm_grad_gain's stack */
 
-static uint32_t type_of(const sv_tensor *g) { return g->dtype == SV_DT_F32 ? 0 : g->dtype == SV_DT_BF16 ? 1 : 2; }
+static uint32_t type_of(const sv_tensor *g)
+{
+    return g->dtype == SV_DT_F32 ? 0 : g->dtype == SV_DT_BF16 ? 1 : 2;
+}
 
 sv_err ocl_rmsnorm(sv_queue *q, const sv_call *call, sv_span scratch)
 {
@@ -32,7 +35,10 @@ bool ocl_rmsnorm_grad_takes(const sv_call *call)
 }
 
 /* x r of every row. */
-size_t ocl_rmsnorm_grad_scratch(const sv_call *call) { return (size_t)call->in[0].dim[0] * call->in[0].dim[1] * sizeof(float); }
+size_t ocl_rmsnorm_grad_scratch(const sv_call *call)
+{
+    return (size_t)call->in[0].dim[0] * call->in[0].dim[1] * sizeof(float);
+}
 
 sv_err ocl_rmsnorm_grad(sv_queue *q, const sv_call *call, sv_span scratch)
 {
@@ -81,7 +87,10 @@ sv_err ocl_softmax(sv_queue *q, const sv_call *call, sv_span scratch)
 
 /* Sums of a whole tensor. */
 
-static uint64_t pieces_of(const sv_call *call) { return (sv_tensor_items(&call->in[0]) + PIECE - 1) / PIECE; }
+static uint64_t pieces_of(const sv_call *call)
+{
+    return (sv_tensor_items(&call->in[0]) + PIECE - 1) / PIECE;
+}
 
 bool ocl_sum_takes(const sv_call *call)
 {
@@ -89,7 +98,10 @@ bool ocl_sum_takes(const sv_call *call)
     return ocl_as_rows(&call->in[0], &r) && r.stride == r.width && pieces_of(call) <= UINT32_MAX;
 }
 
-size_t ocl_sum_scratch(const sv_call *call) { return pieces_of(call) * sizeof(float); }
+size_t ocl_sum_scratch(const sv_call *call)
+{
+    return pieces_of(call) * sizeof(float);
+}
 
 static sv_err sum(sv_queue *q, ocl_kernel_id id, const sv_call *call, sv_span scratch)
 {
@@ -110,8 +122,14 @@ static sv_err sum(sv_queue *q, ocl_kernel_id id, const sv_call *call, sv_span sc
     return ocl_go(&l, 1, 1, 1);
 }
 
-sv_err ocl_sum(sv_queue *q, const sv_call *call, sv_span scratch) { return sum(q, OCL_K_sum_pieces, call, scratch); }
-sv_err ocl_sumsq(sv_queue *q, const sv_call *call, sv_span scratch) { return sum(q, OCL_K_sumsq_pieces, call, scratch); }
+sv_err ocl_sum(sv_queue *q, const sv_call *call, sv_span scratch)
+{
+    return sum(q, OCL_K_sum_pieces, call, scratch);
+}
+sv_err ocl_sumsq(sv_queue *q, const sv_call *call, sv_span scratch)
+{
+    return sum(q, OCL_K_sumsq_pieces, call, scratch);
+}
 
 /* The vocabulary. */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The chip without rows: host memory and nothing else, so that every op runs the reference. What it answers is the law; it
- * is what other chips are compared with, and what to run when a kernel is under suspicion.
+ * The chip without rows: host memory and nothing else, so that every op runs the reference. What it answers is the law;
+ * it is what other chips are compared with, and what to run when a kernel is under suspicion.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,10 @@ static sv_err ref_open(uint32_t index, const sv_host *host, sv_device **out)
     return SV_OK;
 }
 
-static void ref_close(sv_device *d) { free(d); }
+static void ref_close(sv_device *d)
+{
+    free(d);
+}
 
 static sv_err ref_info(sv_device *d, sv_device_info *out)
 {
@@ -50,20 +53,24 @@ static sv_err ref_info(sv_device *d, sv_device_info *out)
 
 /* Memory. */
 
+typedef struct ref_buffer {
+    sv_buffer base;
+    void *room; /* what to free */
+} ref_buffer;
+
 static sv_err ref_alloc(sv_device *d, size_t bytes, sv_buffer **out)
 {
-    sv_buffer *b = calloc(1, sizeof *b);
-    char *p = calloc(1, bytes + 64 + sizeof(void *));
-    if (b == NULL || p == NULL) {
+    ref_buffer *b = calloc(1, sizeof *b);
+    void *room = bytes <= SIZE_MAX - 64 ? calloc(1, bytes + 64) : NULL;
+    if (b == NULL || room == NULL) {
         free(b);
-        free(p);
+        free(room);
         return d->host->fail(SV_E_NOMEM, "ref: no memory for a buffer of %zu bytes", bytes);
     }
-    uintptr_t at = ((uintptr_t)p + sizeof(void *) + 63) & ~(uintptr_t)63;
-    memcpy((char *)at - sizeof(void *), &p, sizeof p); /* what to free stands in front */
-    b->host = (void *)at;
-    b->bytes = bytes;
-    *out = b;
+    b->room = room;
+    b->base.host = (void *)(((uintptr_t)room + 63) & ~(uintptr_t)63);
+    b->base.bytes = bytes;
+    *out = &b->base;
     return SV_OK;
 }
 
@@ -72,9 +79,7 @@ static void ref_free(sv_device *d, sv_buffer *b)
     (void)d;
     if (b == NULL)
         return;
-    void *p;
-    memcpy(&p, (char *)b->host - sizeof p, sizeof p);
-    free(p);
+    free(((ref_buffer *)b)->room);
     free(b);
 }
 
@@ -90,7 +95,10 @@ static sv_err ref_queue_open(sv_device *d, sv_queue **out)
     return SV_OK;
 }
 
-static void ref_queue_close(sv_queue *q) { free(q); }
+static void ref_queue_close(sv_queue *q)
+{
+    free(q);
+}
 
 static sv_err ref_put(sv_queue *q, sv_span dst, const void *src, size_t bytes)
 {

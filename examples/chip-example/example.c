@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A chip in one file, outside the program's tree: host memory, three rows, the reference for everything else. It is built
- * against the installed headers alone:
- *     make && SAMSVAR_PLUGIN_DIR=$PWD samsvar chip test example
- * The arithmetic is docs/arithmetic.md: one rounding per operator, fma only in dot products, sums in the order of the law.
- * Compile with -ffp-contract=off.
+ * A chip in one file, outside the program's tree: host memory, three rows, the reference for everything else. It is
+ * built against the installed headers alone: make && SAMSVAR_PLUGIN_DIR=$PWD samsvar chip test example The arithmetic
+ * is docs/arithmetic.md: one rounding per operator, fma only in dot products, sums in the order of the law. Compile
+ * with -ffp-contract=off.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +37,10 @@ static sv_err ex_open(uint32_t index, const sv_host *host, sv_device **out)
     return SV_OK;
 }
 
-static void ex_close(sv_device *d) { free(d); }
+static void ex_close(sv_device *d)
+{
+    free(d);
+}
 
 static sv_err ex_info(sv_device *d, sv_device_info *out)
 {
@@ -90,9 +92,15 @@ static sv_err ex_queue_open(sv_device *d, sv_queue **out)
     return SV_OK;
 }
 
-static void ex_queue_close(sv_queue *q) { free(q); }
+static void ex_queue_close(sv_queue *q)
+{
+    free(q);
+}
 
-static char *at(sv_span s) { return (char *)s.buf->host + s.off; }
+static char *at(sv_span s)
+{
+    return (char *)s.buf->host + s.off;
+}
 
 static sv_err ex_put(sv_queue *q, sv_span dst, const void *src, size_t bytes)
 {
@@ -127,7 +135,10 @@ static sv_err ex_wait(sv_queue *q)
 /* Rows. Shapes and item types were checked when the call was written; a row says in `takes` what of them it can do. */
 
 /* Rows of a matrix may lie further apart than they are long; outputs are dense. */
-static const float *row_of(const sv_tensor *t, uint32_t i) { return (const float *)sv_tensor_host(t) + i * t->stride[0]; }
+static const float *row_of(const sv_tensor *t, uint32_t i)
+{
+    return (const float *)sv_tensor_host(t) + i * t->stride[0];
+}
 
 static bool takes_f32(const sv_call *call)
 {
@@ -161,7 +172,8 @@ static sv_err run_scale(sv_queue *q, const sv_call *call, sv_span scratch)
     return SV_OK;
 }
 
-/* The chunks lo ... hi - 1 of a dot product: one chunk is a chain of fma from +0, more are halves, the first the larger. */
+/* The chunks lo ... hi - 1 of a dot product: one chunk is a chain of fma from +0, more are halves, the first the
+ * larger. */
 static float dot(const float *a, const float *b, uint32_t K, uint32_t lo, uint32_t hi)
 {
     if (hi - lo == 1) {

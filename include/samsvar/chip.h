@@ -19,8 +19,8 @@ typedef struct sv_replay sv_replay;
 /* What the core lends to a plug-in. Append only; size says how much there is. */
 typedef struct sv_host {
     uint32_t size;
-    uint32_t n_thread;                                    /* threads a device may use; 0: all cores */
-    sv_err (*fail)(sv_err code, const char *fmt, ...);    /* keeps the sentence, gives the code back */
+    uint32_t n_thread;                                                   /* threads a device may use; 0: all cores */
+    sv_err (*fail)(sv_err code, const char *fmt, ...);                   /* keeps the sentence, gives the code back */
     void (*log)(int level, const char *subsystem, const char *fmt, ...); /* 0 error .. 4 trace */
 } sv_host;
 
@@ -30,8 +30,8 @@ typedef struct sv_device_info {
     uint64_t mem_bytes; /* of the device; 0: unknown */
     uint32_t align;     /* bytes; every operand starts at a multiple of it; a power of two <= 4096 */
     uint32_t n_thread;
-    bool is_exact;      /* obeys the contract; false: close, never the default */
-    bool host_memory;   /* buffers have sv_buffer.host */
+    bool is_exact;    /* obeys the contract; false: close, never the default */
+    bool host_memory; /* buffers have sv_buffer.host */
 } sv_device_info;
 
 typedef sv_err (*sv_kernel_fn)(sv_queue *q, const sv_call *call, sv_span scratch); /* enqueue, return */
@@ -39,7 +39,7 @@ typedef sv_err (*sv_kernel_fn)(sv_queue *q, const sv_call *call, sv_span scratch
 typedef struct sv_kernel {
     sv_kernel_fn run;                             /* NULL: the core runs the reference for this op */
     size_t (*scratch_bytes)(const sv_call *call); /* NULL: none. Depends on shapes alone */
-    bool (*takes)(const sv_call *call);           /* NULL: every shape, dtype and image of the op. Depends on shapes alone */
+    bool (*takes)(const sv_call *call); /* NULL: every shape, dtype and image of the op. Depends on shapes alone */
 } sv_kernel;
 
 typedef struct sv_chip {

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+/* clang-format off */
 /*         name    value items bytes  of a block; in-file name */
 #define SV_DTYPE_LIST(X) \
     X(F32,     0,   1,   4, "F32") \
@@ -24,12 +25,13 @@
     X(Q5_K,   13, 256, 176, "Q5_K") \
     X(Q6_K,   14, 256, 210, "Q6_K") \
     X(Q8X,    15,  32,  40, "Q8X") /* quantised activations: f32 scale, i32 sum of codes, 32 int8 codes */
+/* clang-format on */
 
 typedef enum sv_dtype {
 #define SV_DTYPE_ENUM(name, value, items, bytes, text) SV_DT_##name = value,
     SV_DTYPE_LIST(SV_DTYPE_ENUM)
 #undef SV_DTYPE_ENUM
-    SV_DTYPE_COUNT
+        SV_DTYPE_COUNT
 } sv_dtype;
 
 static inline uint32_t sv_dtype_block_items(sv_dtype t)

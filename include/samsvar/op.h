@@ -17,6 +17,7 @@ typedef enum sv_op {
     SV_OP_COUNT
 } sv_op;
 
+/* clang-format off */
 typedef enum sv_op_class { SV_CLASS_MOVE, SV_CLASS_ELEM, SV_CLASS_SUM, SV_CLASS_DOT, SV_CLASS_ARG, SV_CLASS_RAND } sv_op_class;
 
 typedef enum sv_layout {
@@ -47,5 +48,6 @@ typedef struct sv_attr_attend { uint32_t n_head, n_kv_head, d_head; } sv_attr_at
 typedef struct sv_attr_scatter_rows { uint32_t n_row; } sv_attr_scatter_rows;
 typedef struct sv_attr_adamw { float beta1, beta2, eps, decay; } sv_attr_adamw;
 typedef struct sv_attr_rand_normal { uint64_t seed; uint32_t stream, step; float std; uint32_t n_dim, dim[4]; } sv_attr_rand_normal;
+/* clang-format on */
 
 #endif

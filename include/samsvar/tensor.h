@@ -31,8 +31,8 @@ typedef enum sv_image {
     SV_IMAGE_PLAIN = 0, /* strides */
     SV_IMAGE_P16 = 1,   /* F32, BF16, F16: [ceil(n/16)][k][16] */
     SV_IMAGE_S8 = 2,    /* Q8_0: [ceil(n/32)][k/32] { 8 steps x 32 columns x 4 k, int8; 32 f16 scales } 1,088 B */
-    SV_IMAGE_S4 = 3,    /* Q4_0: [ceil(n/32)][k/32] { 4 x 32 columns x 4 bytes, step 2p low, 2p + 1 high; 32 f16 } 576 B */
-    SV_IMAGE_A4 = 4     /* Q4_1: as S4, then 32 f16 minima: 640 B */
+    SV_IMAGE_S4 = 3, /* Q4_0: [ceil(n/32)][k/32] { 4 x 32 columns x 4 bytes, step 2p low, 2p + 1 high; 32 f16 } 576 B */
+    SV_IMAGE_A4 = 4  /* Q4_1: as S4, then 32 f16 minima: 640 B */
 } sv_image;
 
 typedef struct sv_tensor {
@@ -40,7 +40,7 @@ typedef struct sv_tensor {
     uint32_t n_dim, dim[SV_MAX_DIM]; /* outermost first, as PyTorch prints them */
     uint64_t stride[SV_MAX_DIM];     /* in items; dense for block types (whose rows are contiguous) */
     sv_span at;
-    uint8_t image;                   /* sv_image */
+    uint8_t image; /* sv_image */
 } sv_tensor;
 
 /* One op with its operands bound. in and out have passed the op's shape rule: kernels check nothing. */
@@ -53,7 +53,10 @@ typedef struct sv_call {
 } sv_call;
 
 /* The address of a tensor's first item; only for host memory. */
-static inline void *sv_tensor_host(const sv_tensor *t) { return (char *)t->at.buf->host + t->at.off; }
+static inline void *sv_tensor_host(const sv_tensor *t)
+{
+    return (char *)t->at.buf->host + t->at.off;
+}
 
 /* Product of all dimensions (1 for none). */
 static inline uint64_t sv_tensor_items(const sv_tensor *t)

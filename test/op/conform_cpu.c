@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about the cpu chip: every instruction set that this machine has, and every number of threads, gives the bits of
- * the reference.
+ * Claims about the cpu chip: every instruction set that this machine has, and every number of threads, gives the bits
+ * of the reference.
  */
 #include "test/conform_run.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about the conformance suite itself: rows that are wrong in ways that have happened elsewhere, or that a careless
- * build would make, are each caught, and the report names op, place and both bit patterns. (Mutants of the kernels' page.)
+ * Claims about the conformance suite itself: rows that are wrong in ways that have happened elsewhere, or that a
+ * careless build would make, are each caught, and the report names op, place and both bit patterns. (Mutants of the
+ * kernels' page.)
  */
 #include "test/conform_run.h"
 
@@ -31,8 +32,18 @@ typedef enum mutation {
 } mutation;
 
 static const char *const names[N_MUTATION] = {
-    "none", "k descending", "chunks of 128", "a chunk starts from the one before", "chunks left to right", "HALVE by floor",
-    "k padded with zeros", "fma split", "flush to zero", "one item too many", "an input is written", "k + 1 items are read",
+    "none",
+    "k descending",
+    "chunks of 128",
+    "a chunk starts from the one before",
+    "chunks left to right",
+    "HALVE by floor",
+    "k padded with zeros",
+    "fma split",
+    "flush to zero",
+    "one item too many",
+    "an input is written",
+    "k + 1 items are read",
 };
 
 static mutation active;
@@ -43,7 +54,8 @@ static sv_kernel rows[SV_OP_COUNT];
 static bool takes_nt(const sv_call *c)
 {
     const sv_attr_matmul *m = c->attr;
-    return m->layout == SV_NT && c->in[0].dtype == SV_DT_F32 && c->in[1].dtype == SV_DT_F32 && c->in[1].image == SV_IMAGE_PLAIN;
+    return m->layout == SV_NT && c->in[0].dtype == SV_DT_F32 && c->in[1].dtype == SV_DT_F32 &&
+           c->in[1].image == SV_IMAGE_PLAIN;
 }
 
 static float halve_floor(const float *piece, uint32_t n)
@@ -102,7 +114,8 @@ static sv_err mutant_matmul(sv_queue *q, const sv_call *call, sv_span scratch)
 #endif
     for (uint32_t m = 0; m < M; m++)
         for (uint32_t n = 0; n < N; n++)
-            y[(size_t)m * N + n] = mutant_dot(sv_row(&call->in[0], m), sv_row(&call->in[1], n), K + (active == READS_PAST_K));
+            y[(size_t)m * N + n] =
+                mutant_dot(sv_row(&call->in[0], m), sv_row(&call->in[1], n), K + (active == READS_PAST_K));
 #if defined(__x86_64__)
     _mm_setcsr(csr);
 #endif
@@ -134,7 +147,8 @@ static void test_an_honest_row_passes(void **state)
 {
     (void)state;
     active = NONE;
-    sv_conform_result r = run_with(SV_OP_matmul, (sv_kernel){ .run = mutant_matmul, .takes = takes_nt }, "matmul", true);
+    sv_conform_result r =
+        run_with(SV_OP_matmul, (sv_kernel){ .run = mutant_matmul, .takes = takes_nt }, "matmul", true);
     assert_true(r.n_native > 50);
     assert_int_equal(r.n_fail, 0);
 }
@@ -147,7 +161,8 @@ static void test_every_mutant_of_matmul_is_caught(void **state)
         if (active == FLUSH)
             continue;
 #endif
-        sv_conform_result r = run_with(SV_OP_matmul, (sv_kernel){ .run = mutant_matmul, .takes = takes_nt }, "matmul", true);
+        sv_conform_result r =
+            run_with(SV_OP_matmul, (sv_kernel){ .run = mutant_matmul, .takes = takes_nt }, "matmul", true);
         if (r.n_fail == 0)
             fail_msg("the mutant \"%s\" passes %llu native cases", names[active], (unsigned long long)r.n_native);
     }
@@ -180,7 +195,8 @@ static sv_err contracts(sv_queue *q, const sv_call *call, sv_span scratch)
     for (uint32_t t = 0; t < call->in[0].dim[0] && !r->inverse && r->scale == 1.0f; t++)
         for (uint32_t first = 0; first < call->in[0].dim[1]; first += r->d_head)
             for (uint32_t i = 0; i < half; i++) {
-                const float *x = sv_row(&call->in[0], t) + first, *cs = sv_row(&call->in[2], (uint32_t)sv_ints(&call->in[1])[t]);
+                const float *x = sv_row(&call->in[0], t) + first,
+                            *cs = sv_row(&call->in[2], (uint32_t)sv_ints(&call->in[1])[t]);
                 sv_row(&call->out[0], t)[first + i] = fmaf(x[i], cs[i], -(x[i + half] * cs[half + i]));
             }
     return err;
@@ -212,7 +228,9 @@ static void test_a_broken_row_is_named_with_item_and_bits(void **state)
     (void)state;
     sv_conform_result r = run_with(SV_OP_swiglu, (sv_kernel){ .run = off_by_one_ulp }, NULL, true);
     assert_true(r.n_fail > 0);
-    const char *part[] = { "FAIL swiglu", "out[0] item 37", "chip ", ", law ", "samsvar chip test ref --op swiglu --case ", "--seed 1" };
+    const char *part[] = {
+        "FAIL swiglu", "out[0] item 37", "chip ", ", law ", "samsvar chip test ref --op swiglu --case ", "--seed 1"
+    };
     if (getenv("SAMSVAR_SEED") == NULL)
         for (size_t i = 1; i < sizeof part / sizeof *part; i++)
             if (strstr(r.first_failure, part[i]) == NULL && strstr(r.first_failure, "--op float") == NULL)
@@ -260,7 +278,8 @@ static sv_err writes_past_scratch(sv_queue *q, const sv_call *call, sv_span scra
 static void test_writing_past_scratch_is_caught(void **state)
 {
     (void)state;
-    sv_conform_result r = run_with(SV_OP_add, (sv_kernel){ .run = writes_past_scratch, .scratch_bytes = four_bytes }, "add", true);
+    sv_conform_result r =
+        run_with(SV_OP_add, (sv_kernel){ .run = writes_past_scratch, .scratch_bytes = four_bytes }, "add", true);
     assert_true(r.n_fail > 0);
     assert_non_null(strstr(r.first_failure, "scratch"));
 }
@@ -289,7 +308,8 @@ static bool takes_small_dense(const sv_call *c)
 static void test_another_fold_of_a_sum_is_caught(void **state)
 {
     (void)state;
-    sv_conform_result r = run_with(SV_OP_sum, (sv_kernel){ .run = folds_in_order, .takes = takes_small_dense }, "sum", false);
+    sv_conform_result r =
+        run_with(SV_OP_sum, (sv_kernel){ .run = folds_in_order, .takes = takes_small_dense }, "sum", false);
     assert_true(r.n_native > 0);
     assert_true(r.n_fail > 0);
 }
@@ -364,7 +384,8 @@ static sv_err saturates(sv_queue *q, const sv_call *call, sv_span scratch)
             for (uint32_t i = 0; i < n_block; i++, x += 40, w += 34) {
                 int32_t sum = -128 * (int32_t)sv_load_u32(x + 4);
                 for (uint32_t j = 0; j < 32; j += 2) {
-                    int32_t pair = ((int8_t)w[2 + j] + 128) * (int8_t)x[8 + j] + ((int8_t)w[3 + j] + 128) * (int8_t)x[9 + j];
+                    int32_t pair =
+                        ((int8_t)w[2 + j] + 128) * (int8_t)x[8 + j] + ((int8_t)w[3 + j] + 128) * (int8_t)x[9 + j];
                     sum += pair > 32767 ? 32767 : pair < -32768 ? -32768 : pair;
                 }
                 acc = fmaf((float)sum, sv_dtype_scale_f16(w) * sv_f32_of_bits(sv_load_u32(x)), acc);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about the OpenCL plug-in: the whole suite passes, nearly all of it on rows of its own, with programs that were just
- * built and with cached ones. Skipped, with a line that says so, where there is no plug-in or no device.
+ * Claims about the OpenCL plug-in: the whole suite passes, nearly all of it on rows of its own, with programs that were
+ * just built and with cached ones. Skipped, with a line that says so, where there is no plug-in or no device.
  */
 #include "test/conform_run.h"
 
@@ -88,12 +88,17 @@ static void test_a_damaged_cache_is_built_anew(void **state)
 
 /* Built-in functions that round as they please, and what contracts. */
 static const char *const banned[] = {
-    "mad", "exp", "exp2", "exp10", "expm1", "log", "log2", "log1p", "pow", "powr", "rsqrt", "tanh", "sin", "cos", "sincos", "fmax",
-    "fmin", "half_divide", "half_exp", "half_log", "half_recip", "half_rsqrt", "half_sqrt", "half_sin", "half_cos", "mix", "dot",
-    "length", "normalize", "smoothstep", "vload_half16", "vload_half", "vstore_half", "atomic_add", "barrier",
+    "mad",        "exp",        "exp2",         "exp10",       "expm1",       "log",        "log2",
+    "log1p",      "pow",        "powr",         "rsqrt",       "tanh",        "sin",        "cos",
+    "sincos",     "fmax",       "fmin",         "half_divide", "half_exp",    "half_log",   "half_recip",
+    "half_rsqrt", "half_sqrt",  "half_sin",     "half_cos",    "mix",         "dot",        "length",
+    "normalize",  "smoothstep", "vload_half16", "vload_half",  "vstore_half", "atomic_add", "barrier",
 };
 
-static bool is_word(char c) { return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+static bool is_word(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
 
 /* Looks at each word of a source that is followed by a bracket, comments left out. */
 static void check_calls(const char *file, const char *p, bool may_fma)
@@ -137,7 +142,8 @@ static void test_sources_call_nothing_that_rounds_as_it_pleases(void **state)
     for (size_t i = 0; i < n; i++) {
         sv_str text;
         assert_int_equal(sv_file_read(sv_path_join(a, dir, name[i]), 1 << 20, a, &text), SV_OK);
-        bool elementwise = strcmp(name[i], "elem.cl") == 0 || strcmp(name[i], "move.cl") == 0 || strcmp(name[i], "common.cl") == 0;
+        bool elementwise =
+            strcmp(name[i], "elem.cl") == 0 || strcmp(name[i], "move.cl") == 0 || strcmp(name[i], "common.cl") == 0;
         check_calls(name[i], text.p, !elementwise);
         assert_null(strstr(text.p, "fast"));
         if (strcmp(name[i], "common.cl") == 0)

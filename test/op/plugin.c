@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about plug-ins: the example builds against the installed headers alone, needs no symbol of ours, and passes the
- * suite; plug-ins that do not fit are refused by name with a sentence; an explicit choice never falls back.
- * Skipped where there is no C compiler.
+ * Claims about plug-ins: the example builds against the installed headers alone, needs no symbol of ours, and passes
+ * the suite; plug-ins that do not fit are refused by name with a sentence; an explicit choice never falls back. Skipped
+ * where there is no C compiler.
  */
 #include "test/conform_run.h"
 
@@ -18,7 +18,8 @@ static void make_odd_one(const char *name, const char *symbol, const char *membe
     int n = snprintf(text, sizeof text, "#include \"samsvar/chip.h\"\nconst sv_chip %s = { %s };\n", symbol, members);
     assert_true(n > 0 && (size_t)n < sizeof text);
     assert_int_equal(sv_file_write(path, sv_str_of(text)), SV_OK);
-    snprintf(command, sizeof command, "cc -fPIC -shared -I%s/include -o %s/samsvar-chip-%s.so %s", folder, folder, name, path);
+    snprintf(command, sizeof command, "cc -fPIC -shared -I%s/include -o %s/samsvar-chip-%s.so %s", folder, folder, name,
+             path);
     assert_int_equal(system(command), 0);
 }
 
@@ -35,12 +36,14 @@ static int set_up(void **state)
     /* As an installation: include/samsvar, and the example somewhere else. */
     snprintf(command, sizeof command,
              "mkdir %s/include && cp -r include/samsvar %s/include/ && cp -r examples/chip-example %s/src && "
-             "make -s -C %s/src clean samsvar-chip-example.so SAMSVAR_INCLUDE=%s/include CFLAGS='-O2 -Wall -Wextra -Werror' && "
+             "make -s -C %s/src clean samsvar-chip-example.so SAMSVAR_INCLUDE=%s/include CFLAGS='-O2 -Wall -Wextra "
+             "-Werror' && "
              "cp %s/src/samsvar-chip-example.so %s/",
              folder, folder, folder, folder, folder, folder, folder);
     assert_int_equal(system(command), 0);
     make_odd_one("oldabi", "sv_chip_plugin_v1", ".size = sizeof(sv_chip), .abi = 77, .name = \"oldabi\"");
-    make_odd_one("opset", "sv_chip_plugin_v1", ".size = sizeof(sv_chip), .abi = SV_CHIP_ABI, .opset = 99, .name = \"opset\"");
+    make_odd_one("opset", "sv_chip_plugin_v1",
+                 ".size = sizeof(sv_chip), .abi = SV_CHIP_ABI, .opset = 99, .name = \"opset\"");
     make_odd_one("small", "sv_chip_plugin_v1", ".size = 40, .abi = SV_CHIP_ABI, .opset = SV_OPSET, .name = \"small\"");
     make_odd_one("empty", "sv_chip_plugin_v1", FITS ", .name = \"empty\"");
     make_odd_one("other", "sv_chip_plugin_v2", FITS ", .name = \"other\"");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Claims about the tape: the first failure is kept and named, states are found again, and the walk backward adds gradients
- * in one order, accumulates those of parameters and emits none that nobody needs. What the gradients are is test/grad's.
+ * Claims about the tape: the first failure is kept and named, states are found again, and the walk backward adds
+ * gradients in one order, accumulates those of parameters and emits none that nobody needs. What the gradients are is
+ * test/grad's.
  */
 #include <stdio.h>
 
@@ -16,7 +17,10 @@ static sv_val state_of(sv_tape *t, sv_kind kind, uint32_t id, sv_dtype dtype, ui
     return sv_tape_state(t, kind, id, &shape);
 }
 
-static sv_val weight(sv_tape *t, uint32_t id, uint32_t n0, uint32_t n1) { return state_of(t, SV_KIND_WEIGHT, id, SV_DT_F32, n0, n1); }
+static sv_val weight(sv_tape *t, uint32_t id, uint32_t n0, uint32_t n1)
+{
+    return state_of(t, SV_KIND_WEIGHT, id, SV_DT_F32, n0, n1);
+}
 
 static sv_val param(sv_tape *t, uint32_t id, uint32_t n0, uint32_t n1)
 {
@@ -43,14 +47,20 @@ static sv_val times(sv_tape *t, sv_val x, float factor)
     return sv_tape_emit1(t, SV_OP_scale, &(sv_attr_scale){ factor }, &x, 1);
 }
 
-static sv_val plus(sv_tape *t, sv_val a, sv_val b) { return sv_tape_emit1(t, SV_OP_add, NULL, (sv_val[]){ a, b }, 2); }
+static sv_val plus(sv_tape *t, sv_val a, sv_val b)
+{
+    return sv_tape_emit1(t, SV_OP_add, NULL, (sv_val[]){ a, b }, 2);
+}
 
 static sv_val linear(sv_tape *t, sv_val x, sv_val w)
 {
     return sv_tape_emit1(t, SV_OP_matmul, &(sv_attr_matmul){ SV_NT, 0 }, (sv_val[]){ x, w }, 2);
 }
 
-static sv_val dy_of(sv_tape *t, uint32_t n0, uint32_t n1) { return state_of(t, SV_KIND_STEP, SV_STEP_DLP, SV_DT_F32, n0, n1); }
+static sv_val dy_of(sv_tape *t, uint32_t n0, uint32_t n1)
+{
+    return state_of(t, SV_KIND_STEP, SV_STEP_DLP, SV_DT_F32, n0, n1);
+}
 
 static void expect_text(const char *words)
 {

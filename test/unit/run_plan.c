@@ -12,13 +12,19 @@ enum { T = 6, S = 2, P = 1, W = 4, L = 2, V = 40, D = 32, H = 2, K = 16, N_WEIGH
 enum { TABLE, GAIN, WQ, WK, WV, WO, HEAD };
 enum { OUT_LP, OUT_Z };
 
-static const uint32_t weight_dim[N_WEIGHT][2] = { { V, D }, { D, 0 }, { D, D }, { D, D }, { D, D }, { D, D }, { V, D } };
+static const uint32_t weight_dim[N_WEIGHT][2] = {
+    { V, D }, { D, 0 }, { D, D }, { D, D }, { D, D }, { D, D }, { V, D }
+};
 static const int32_t tok[T] = { 3, 17, 39, 0, 8, 3 }, pos[T] = { 0, 1, 2, 0, 1, 2 }, seq[T] = { 0, 0, 0, 1, 1, 1 };
-static const int32_t table[S * P] = { 1, 0 }, want[W] = { 0, 1, 3, 4 }, seg[L + 1] = { 0, 3, 6 }, seg_want[L + 1] = { 0, 2, 4 };
+static const int32_t table[S * P] = { 1, 0 }, want[W] = { 0, 1, 3, 4 }, seg[L + 1] = { 0, 3, 6 },
+                               seg_want[L + 1] = { 0, 2, 4 };
 static const int32_t target[W] = { 17, 39, 8, 3 };
 static const float dlp[W] = { -0.25f, -0.25f, -0.25f, -0.25f };
 
-static sv_tensor weight_shape(uint32_t id) { return sv_tensor_make(SV_DT_F32, weight_dim[id][1] ? 2 : 1, weight_dim[id]); }
+static sv_tensor weight_shape(uint32_t id)
+{
+    return sv_tensor_make(SV_DT_F32, weight_dim[id][1] ? 2 : 1, weight_dim[id]);
+}
 
 static sv_val input(sv_tape *t, sv_step_id id, sv_dtype dtype, uint32_t n0, uint32_t n1)
 {
@@ -39,7 +45,10 @@ static sv_val emit2(sv_tape *t, sv_op op, const void *attr, sv_val a, sv_val b)
     return sv_tape_emit1(t, op, attr, (sv_val[]){ a, b }, 2);
 }
 
-static sv_val linear(sv_tape *t, sv_val x, uint32_t id) { return emit2(t, SV_OP_matmul, &(sv_attr_matmul){ SV_NT, 0 }, x, param(t, id)); }
+static sv_val linear(sv_tape *t, sv_val x, uint32_t id)
+{
+    return emit2(t, SV_OP_matmul, &(sv_attr_matmul){ SV_NT, 0 }, x, param(t, id));
+}
 
 static sv_val attend(sv_tape *t, sv_val x, sv_val at_pos, sv_val at_seq, sv_val pages_of)
 {
@@ -194,8 +203,8 @@ typedef struct extent {
     sv_val v;
 } extent;
 
-/* When each value of the plan's own memory is alive, counted anew from the tape: temporaries from the first to the last call
- * that names them, step inputs and results always. */
+/* When each value of the plan's own memory is alive, counted anew from the tape: temporaries from the first to the last
+ * call that names them, step inputs and results always. */
 static size_t find_extents(const sv_tape *t, const sv_plan *p, extent *out)
 {
     size_t n = 0;
@@ -295,7 +304,8 @@ static void test_random_tapes_have_no_live_values_that_share_bytes(void **state)
         assert_int_equal(n, 60);
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < i; j++)
-                assert_false(e[i].first <= e[j].last && e[j].first <= e[i].last && e[i].lo < e[j].hi && e[j].lo < e[i].hi);
+                assert_false(e[i].first <= e[j].last && e[j].first <= e[i].last && e[i].lo < e[j].hi &&
+                             e[j].lo < e[i].hi);
         sv_plan_drop(p);
         sv_store_drop(s);
         sv_tape_drop(t);
@@ -336,8 +346,8 @@ static void test_every_chip_and_every_fallback_gives_the_bits_of_the_reference(v
         { "cpu", { .n_thread = 1 } },
         { "cpu", { .n_thread = 2 } },
         { "cpu:scalar", { 0 } },
-        { "odd", { 0 } },                     /* one row of its own, the rest by the cpu chip's rows, operands copied */
-        { "odd", { .fallback_ref = true } },  /* the rest by the reference, operands copied */
+        { "odd", { 0 } },                    /* one row of its own, the rest by the cpu chip's rows, operands copied */
+        { "odd", { .fallback_ref = true } }, /* the rest by the reference, operands copied */
     };
     run_on("ref", (sv_machine_opts){ 0 }, 1, false, &ref_once);
     expect_finite(&ref_once);

@@ -151,9 +151,10 @@ static sv_rowset rows_of_result(const sv_tape *t, sv_op op, const sv_val *in, ui
 
 static void fail_emit(sv_tape *t, const sv_opspec *spec, sv_err err)
 {
+    sv_fail_in(err, "%s%s%s: ", spec->name, t->label ? " of " : "", t->label ? t->label : "");
     if (t->layer != UINT32_MAX)
         sv_fail_in(err, "layer %u, ", t->layer);
-    set_error(t, sv_fail_in(err, "%s%s%s: ", spec->name, t->label ? " of " : "", t->label ? t->label : ""));
+    set_error(t, err);
 }
 
 void sv_tape_emit(sv_tape *t, sv_op op, const void *attr, const sv_val *in, uint32_t n_in, sv_val *out)
@@ -268,9 +269,16 @@ static void step_back(sv_tape *t, size_t index)
         return;
     }
     spec->grad(t, &call, dout, din);
-    for (uint32_t i = 0; i < call.n_in; i++)
+    for (uint32_t i = 0; i < call.n_in; i++) {
         if (!t->value[call.in[i]].is_param)
             add_gradient(t, call.in[i], din[i]);
+        else if (din[i] != SV_NONE) /* a gradient that nobody would add up */
+            fail_emit(t, spec,
+                      sv_fail(SV_E_UNSUPPORTED,
+                              "operand %u is a weight, and this op adds no gradient to weights; "
+                              "weights are used by matmul, rmsnorm, embed or as a bias",
+                              i));
+    }
 }
 
 sv_err sv_tape_backward(sv_tape *t, sv_val y, sv_val dy)

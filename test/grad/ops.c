@@ -379,9 +379,10 @@ static void check_problem(const problem *p)
     for (uint32_t i = 0; i < p->n_in; i++) {
         sv_tensor shape = sv_tensor_make(SV_DT_F32, p->in[i].n_dim, p->in[i].dim);
         in[i] = state_of[i] = sv_tape_state(t, SV_KIND_WEIGHT, 100 + i, &shape);
-        sv_tape_set_param(t, state_of[i]);
-        if (!p->in[i].is_param)
-            in[i] = sv_tape_emit1(t, SV_OP_copy, NULL, &state_of[i], 1);
+        if (p->in[i].is_param)
+            sv_tape_set_param(t, state_of[i]);
+        else /* as a value that was computed from a parameter */
+            t->value[in[i]].needs_grad = true;
     }
     sv_val y = p->build(t, in);
     assert_int_equal(sv_tape_error(t), SV_OK);
@@ -441,9 +442,8 @@ static void test_a_quantised_weight_has_no_gradient_and_says_so(void **state)
     sv_tensor w_shape = sv_tensor_make(SV_DT_Q8_0, 2, (uint32_t[]){ 4, 32 });
     step(t, SV_STEP_SEG, 4);
     sv_val x = sv_tape_state(t, SV_KIND_WEIGHT, 1, &x_shape), w = sv_tape_state(t, SV_KIND_WEIGHT, 2, &w_shape);
-    sv_tape_set_param(t, x);
-    sv_val computed = sv_tape_emit1(t, SV_OP_copy, NULL, &x, 1);
-    sv_val q = sv_tape_emit1(t, SV_OP_quant, NULL, &computed, 1);
+    t->value[x].needs_grad = true;
+    sv_val q = sv_tape_emit1(t, SV_OP_quant, NULL, &x, 1);
     sv_val y = sv_tape_emit1(t, SV_OP_matmul, &(sv_attr_matmul){ SV_NT, 0 }, (sv_val[]){ q, w }, 2);
     sv_val dy = sv_tape_emit1(t, SV_OP_copy, NULL, &y, 1);
     assert_int_equal(sv_tape_error(t), SV_OK);
@@ -452,11 +452,25 @@ static void test_a_quantised_weight_has_no_gradient_and_says_so(void **state)
     sv_tape_drop(t);
 }
 
+static void test_a_weight_whose_gradient_nobody_adds_up_is_an_error(void **state)
+{
+    (void)state;
+    sv_tape *t = sv_tape_make();
+    sv_tensor shape = sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ 3, 5 });
+    sv_val w = sv_tape_state(t, SV_KIND_WEIGHT, 1, &shape), dy = sv_tape_state(t, SV_KIND_CONST, CONST_DY, &shape);
+    sv_tape_set_param(t, w);
+    sv_val y = sv_tape_emit1(t, SV_OP_scale, &(sv_attr_scale){ 2 }, &w, 1);
+    assert_int_equal(sv_tape_backward(t, y, dy), SV_E_UNSUPPORTED);
+    assert_non_null(strstr(sv_err_text(), "scale: operand 0 is a weight"));
+    sv_tape_drop(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients_equal_central_differences),
         cmocka_unit_test(test_a_quantised_weight_has_no_gradient_and_says_so),
+        cmocka_unit_test(test_a_weight_whose_gradient_nobody_adds_up_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, op_run_drop_all);
 }

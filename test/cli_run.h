@@ -66,7 +66,7 @@ __attribute__((format(printf, 1, 2))) static const char *cli_text_(const char *f
     return text[at];
 }
 
-static int cli_has(const char *text, const char *part)
+static inline int cli_has(const char *text, const char *part)
 {
     return strstr(text, part) != NULL;
 }

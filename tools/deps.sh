@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that the named parts need: build, demo, check. As root, or by sudo; with neither, one line
+# Installs the Debian packages that the named parts need: build, check. As root, or by sudo; with neither, one line
 # names what is missing and it stops.
 set -eu
 need=""
 for part in "$@"; do
     case $part in
     build) need="$need gcc make pkg-config xz-utils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libssl-dev libedit-dev
-                 libcmocka-dev ocl-icd-opencl-dev pocl-opencl-icd" ;;
-    demo)  need="$need python3-pip ca-certificates" ;;
+                 libcmocka-dev ocl-icd-opencl-dev pocl-opencl-icd
+                 python3-pip ca-certificates" ;;
     check) need="$need python3 git clang-14 clang-format-14 cppcheck llvm-14 libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
                  qemu-user binutils" ;;
     *) echo "deps: no part '$part'" >&2; exit 2 ;;

@@ -1,5 +1,5 @@
 # What people type. Everything else is in the Makefile.
-.PHONY: help deps deps-demo deps-check demo test quick check install bench clean fuzz arch
+.PHONY: help deps deps-check demo test quick check install bench clean fuzz arch
 
 help:
 	@echo "make demo      the main job: a real model answers, a small one trains, chips agree (about 5 minutes)"
@@ -12,13 +12,11 @@ help:
 
 deps:
 	@sh tools/deps.sh build
-deps-demo:
-	@sh tools/deps.sh build demo
 deps-check:
 	@sh tools/deps.sh build check
 
 # The packages come first, then make starts anew: pkg-config and the OpenCL headers are looked up when make starts.
-demo: deps-demo
+demo: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@B=$(B) sh tools/demo.sh
 test: deps
@@ -30,7 +28,9 @@ check: deps-check
 
 .PHONY: run-tests run-quick run-check test-bins
 test-bins: all $(TEST_BIN)
+# Without network the tests that need the model are skipped.
 run-tests: test-bins
+	@sh tools/fetch-model.sh >/dev/null || true
 	@SAMSVAR_BIN=$(B)/samsvar sh tools/run-tests.sh $(B) $(TEST_BIN)
 run-quick: $(QUICK_BIN)
 	@sh tools/run-tests.sh $(B) $(QUICK_BIN)

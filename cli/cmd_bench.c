@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * samsvar bench: what this machine can do, and what part of it products and a model reach.
+ * samsvar bench: what this machine can do, and what part of it products of matrices reach.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/peak.h"
-#include "cli/cmd.h"
+#include "cli/bench.h"
 #include "op/spec.h"
 
 #define READ_BLOCK ((size_t)1 << 30)
 
-typedef struct peaks {
-    double fma1, fma, int8, read1, read;
-    uint32_t n_thread;
-    sv_chip_dev dev;
-} peaks;
-
-static void measure(peaks *p)
+static void measure(sv_peaks *p)
 {
     const char *isa = p->dev.info.variant;
     p->n_thread = p->dev.info.n_thread ? p->dev.info.n_thread : 1;
@@ -29,7 +23,7 @@ static void measure(peaks *p)
     sv_live_end();
 }
 
-static void print_peaks(const peaks *p, bool json)
+static void print_peaks(const sv_peaks *p, bool json)
 {
     double load[1] = { 0 };
     if (getloadavg(load, 1) == 1 && load[0] > 0.5 * p->n_thread)
@@ -91,7 +85,7 @@ static sv_err time_call(sv_chip_dev *d, const sv_call *call, double *best)
     return err;
 }
 
-static sv_err product(peaks *p, uint32_t M, uint32_t N, uint32_t K, bool json)
+static sv_err product(sv_peaks *p, uint32_t M, uint32_t N, uint32_t K, bool json)
 {
     sv_attr_matmul attr = { SV_NT, 0 };
     sv_tensor in[2] = { sv_tensor_make(SV_DT_F32, 2, (uint32_t[]){ M, K }),
@@ -126,94 +120,7 @@ static sv_err product(peaks *p, uint32_t M, uint32_t N, uint32_t K, bool json)
     return SV_OK;
 }
 
-/* ---- a model ---- */
-
-static double weights_bytes(const sv_model *m)
-{
-    double bytes = 0;
-    for (uint32_t id = 0; id < sv_weight_ids(&m->config); id++) {
-        const sv_tensor *s = &m->shape[id];
-        if (m->data[id] == NULL || s->n_dim == 0)
-            continue;
-        uint64_t n_col = s->dim[s->n_dim - 1];
-        bool looked_up =
-            !m->config.is_tied && (m->config.family->weight[id % m->config.family->n_weight].flags & SV_W_EMBED);
-        if (!looked_up) /* of a table that is not the output's, one row is read */
-            bytes += (double)(sv_tensor_items(s) / n_col) * (double)sv_dtype_row_bytes(s->dtype, n_col);
-    }
-    return bytes;
-}
-
-/* Time to the first token, and to the last. */
-static sv_err time_request(sv_engine *e, uint32_t vocab, uint32_t n_prompt, uint32_t n_out, double *first, double *all)
-{
-    uint32_t *prompt = sv_mem_new(n_prompt * sizeof *prompt);
-    sv_ticket ticket;
-    sv_event ev;
-    bool has = true;
-    for (uint32_t i = 0; i < n_prompt; i++)
-        prompt[i] = (7919u * i + 1) % vocab;
-    sv_request r = {
-        .prompt = prompt, .n_prompt = n_prompt, .max_tokens = n_out, .ignore_eos = true, .sampling = SV_SAMPLING_GREEDY
-    };
-    double start = sv_clock_s();
-    *first = 0;
-    sv_err err = sv_engine_post(e, &r, &ticket);
-    while (err == SV_OK && has) {
-        err = sv_engine_next(e, &ev, &has);
-        if (err == SV_OK && has && ev.kind == SV_EVENT_TOKEN && *first == 0)
-            *first = sv_clock_s() - start;
-        if (err == SV_OK && has && ev.kind == SV_EVENT_FINISH)
-            break;
-    }
-    *all = sv_clock_s() - start;
-    sv_mem_free(prompt);
-    return err;
-}
-
-static sv_err bench_engine(const sv_args *a, const peaks *p, const sv_model *m, sv_engine *e, double open_s)
-{
-    const uint32_t n_prefill = 512 + 1 < sv_engine_ctx(e) ? 512 : sv_engine_ctx(e) / 2, n_decode = 64;
-    double first, all, best_prefill = 1e30, best_decode = 1e30, opened;
-    uint32_t n_vocab = m->config.n_vocab, n_out = 8 + n_decode < sv_engine_ctx(e) ? n_decode : sv_engine_ctx(e) / 2;
-    SV_TRY(time_request(e, n_vocab, 8, 1, &opened, &all));
-    for (int k = 0; k < 3; k++) {
-        sv_live("%s: prefill and decode, run %d of 3 ...", m->path, k + 1);
-        SV_TRY(time_request(e, n_vocab, n_prefill, 1, &first, &all));
-        best_prefill = first < best_prefill ? first : best_prefill;
-        SV_TRY(time_request(e, n_vocab, 8, n_out, &first, &all));
-        best_decode = (all - first) / (n_out - 1) < best_decode ? (all - first) / (n_out - 1) : best_decode;
-    }
-    sv_live_end();
-    double prefill = n_prefill / best_prefill, decode = 1 / best_decode, bytes = weights_bytes(m);
-    if (sv_arg_on(a, SV_FLAG_JSON))
-        sv_out_json(json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f}", "event", "model", "model", m->path,
-                              "prefill_tokens", (json_int_t)n_prefill, "prefill_tok_s", prefill, "decode_tok_s", decode,
-                              "weight_bytes", bytes, "decode_fraction_of_read", bytes * decode / p->read,
-                              "start_to_first_token_s", open_s + opened));
-    else
-        sv_out("%s (%s of weights)\n  prefill of %u  %8.1f tok/s\n  decode         %8.1f tok/s, %.2f of the read peak\n"
-               "  start to first token of a prompt of 8: %.2f s\n",
-               m->path, sv_bytes_words(bytes), n_prefill, prefill, decode, bytes * decode / p->read, open_s + opened);
-    return SV_OK;
-}
-
-static sv_err bench_model(const sv_args *a, const peaks *p)
-{
-    sv_model *m;
-    sv_engine *e;
-    double start = sv_clock_s();
-    SV_TRY(sv_open_model(a, a->word[0], &m));
-    sv_err err = sv_open_engine(a, m, 1, &e);
-    if (err == SV_OK) {
-        err = bench_engine(a, p, m, e, sv_clock_s() - start);
-        sv_engine_close(e);
-    }
-    sv_model_close(m);
-    return err;
-}
-
-static sv_err bench_on(const sv_args *a, const char *spec, peaks *p)
+static sv_err bench_on(const sv_args *a, const char *spec, sv_peaks *p)
 {
     bool json = sv_arg_on(a, SV_FLAG_JSON);
     sv_chip_opts opts = { .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS) };
@@ -229,13 +136,13 @@ static sv_err bench_on(const sv_args *a, const char *spec, peaks *p)
 
 sv_err sv_cmd_bench(const sv_args *a)
 {
-    peaks p = { 0 };
+    sv_peaks p = { 0 };
     SV_TRY(bench_on(a, sv_arg_text(a, SV_FLAG_CHIP), &p));
-    return a->n_word > 0 ? bench_model(a, &p) : SV_OK;
+    return a->n_word > 0 ? sv_bench_model(a, &p) : SV_OK;
 }
 
 sv_err sv_chip_bench(const sv_args *a)
 {
-    peaks p = { 0 };
+    sv_peaks p = { 0 };
     return bench_on(a, a->n_word > 1 ? a->word[1] : NULL, &p);
 }

@@ -83,30 +83,4 @@ typedef struct sv_train_loop {
 sv_err sv_train_run(sv_train *t, sv_train_loop *loop);
 void sv_train_draw(const sv_train_loop *loop, uint64_t first_step);
 
-/* ---- evaluation of chain100 ---- */
-typedef struct sv_eval_opts {
-    const char *chip;
-    uint32_t n_thread, n_problem, n_sample, max_tokens;
-    uint64_t seed;      /* of the sampler */
-    uint64_t task_seed; /* of the problems */
-    bool only_forced;   /* the forced rows alone */
-} sv_eval_opts;
-typedef struct sv_eval_part {
-    uint32_t n, n_right;        /* answers */
-    uint32_t n_pass, n_problem; /* problems with at least one right answer */
-    uint32_t n_truncated;
-    uint64_t n_token;
-} sv_eval_part;
-typedef struct sv_eval_result {
-    sv_eval_part greedy, sampled, forced_greedy, forced;
-    uint64_t hash; /* of all ids in order of (part, problem, sample) */
-    double seconds;
-} sv_eval_result;
-sv_err sv_eval_chain100(const sv_model *m, const sv_eval_opts *o, sv_eval_result *out);
-void sv_eval_print(const sv_eval_result *r, const sv_eval_opts *o, bool json);
-/* Wilson's interval for the share p of n, 95 %. */
-void sv_wilson(double p, double n, double *low, double *high);
-/* Prompt of a problem; forced: behind its first digit. */
-sv_err sv_eval_prompt(const sv_model *m, sv_str problem, bool forced, sv_ids *out);
-
 #endif

@@ -5,9 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "cli/cmd.h"
-#include "num/philox.h"
-#include "train/task.h"
+#include "cli/eval.h"
 #include "train/trainer.h"
 
 #define RECIPE "recipes/chain100-quick.yaml"
@@ -73,7 +71,7 @@ static sv_err show_problem(const sv_model *m, sv_engine *e, uint64_t seed, uint3
     sv_answer w = { 0 };
     task->problem(seed, SV_SPLIT_TEST, i, &problem);
     sv_str p = { problem.p, problem.n };
-    sv_err err = sv_eval_prompt(m, p, true, &ids);
+    sv_err err = sv_eval_prompt(m, task, p, true, &ids);
     if (err == SV_OK) {
         sv_request r = {
             .prompt = ids.id, .n_prompt = (uint32_t)ids.n, .max_tokens = 110, .sampling = SV_SAMPLING_GREEDY
@@ -99,15 +97,16 @@ static sv_err show_problem(const sv_model *m, sv_engine *e, uint64_t seed, uint3
 static sv_err show_thinking(const sv_args *a, const sv_model *m, uint64_t seed)
 {
     sv_engine *e;
+    sv_eval_set set;
     sv_eval_result result;
     sv_eval_opts o = { .chip = sv_arg_text(a, SV_FLAG_CHIP),
                        .n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS),
-                       .n_problem = EVAL_PROBLEMS,
                        .n_sample = 8,
-                       .max_tokens = 110,
-                       .seed = seed,
-                       .task_seed = seed,
+                       .max_tokens = sv_task_chain100.max_tokens,
+                       .sampling = SV_SAMPLING_GREEDY,
                        .only_forced = true };
+    o.sampling.temperature = 1;
+    o.sampling.seed = seed;
     SV_TRY(sv_open_engine(a, m, 1, &e));
     sv_err err = SV_OK;
     sv_out("\n  three problems that it has never seen (digits left to right, modulo 100), made to think:\n");
@@ -116,9 +115,14 @@ static sv_err show_thinking(const sv_args *a, const sv_model *m, uint64_t seed)
     sv_engine_close(e);
     SV_TRY(err);
     sv_out("\n");
-    SV_TRY(sv_eval_chain100(m, &o, &result));
-    sv_eval_print(&result, &o, false);
-    return SV_OK;
+    sv_eval_set_task(&sv_task_chain100, seed, EVAL_PROBLEMS, &set);
+    err = sv_eval_run(m, &set, &o, &result);
+    if (err == SV_OK) {
+        sv_eval_print(&result, NULL, false);
+        sv_eval_done(&result);
+    }
+    sv_eval_set_close(&set);
+    return err;
 }
 
 /* ---- 3: same bits ---- */

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "cli/cmd.h"
+#include "cli/eval.h"
 #include "model/model.h"
 #include "train/trainer.h"
 
@@ -181,21 +181,28 @@ static sv_err tell_end(sv_train *t, const sv_args *a, const sv_train_loop *loop)
 static sv_err evaluate(sv_train *t, const sv_args *a, const sv_recipe *r)
 {
     const sv_model *m;
+    const sv_task *task = sv_task_find(sv_recipe_text(r, SV_KEY_TASK));
+    sv_eval_set set;
     sv_eval_result result;
     sv_eval_opts o = { .chip = sv_recipe_text(r, SV_KEY_CHIP),
                        .n_thread = (uint32_t)sv_recipe_u64(r, SV_KEY_THREADS),
-                       .n_problem = (uint32_t)sv_arg_u64(a, SV_FLAG_EVAL),
                        .n_sample = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_SAMPLES),
                        .max_tokens = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_TOKENS),
-                       .seed = sv_recipe_u64(r, SV_KEY_SEED),
-                       .task_seed = sv_recipe_u64(r, SV_KEY_SEED) };
-    if (!sv_recipe_is(r, SV_KEY_TASK, "chain100"))
-        return sv_fail(SV_E_ARG, "--eval needs data.task: chain100, the recipe has '%s'",
+                       .sampling = SV_SAMPLING_GREEDY };
+    if (task == NULL)
+        return sv_fail(SV_E_ARG, "--eval needs data.task: %s; the recipe has '%s'", sv_task_names(),
                        sv_recipe_text(r, SV_KEY_TASK));
+    o.sampling.temperature = 1;
+    o.sampling.seed = sv_recipe_u64(r, SV_KEY_SEED);
     SV_TRY(sv_train_model(t, &m));
-    SV_TRY(sv_eval_chain100(m, &o, &result));
-    sv_eval_print(&result, &o, sv_arg_on(a, SV_FLAG_JSON));
-    return SV_OK;
+    sv_eval_set_task(task, sv_recipe_u64(r, SV_KEY_SEED), (uint32_t)sv_arg_u64(a, SV_FLAG_EVAL), &set);
+    sv_err err = sv_eval_run(m, &set, &o, &result);
+    if (err == SV_OK) {
+        sv_eval_print(&result, NULL, sv_arg_on(a, SV_FLAG_JSON));
+        sv_eval_done(&result);
+    }
+    sv_eval_set_close(&set);
+    return err;
 }
 
 static sv_err run(const sv_args *a, const sv_recipe *r)

@@ -15,6 +15,11 @@ const sv_task *sv_task_find(const char *name)
     return NULL;
 }
 
+const sv_task *sv_task_at(uint32_t i)
+{
+    return i < sizeof tasks / sizeof *tasks ? tasks[i] : NULL;
+}
+
 const char *sv_task_names(void)
 {
     return "chain100";

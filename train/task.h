@@ -35,14 +35,22 @@ typedef struct sv_task {
      * its end token. one_answer: several answer blocks are malformed (training); else the last one counts (evaluation).
      */
     sv_verdict (*verify)(sv_str problem, sv_str output, bool ended, bool one_answer);
-    /* What the output starts with when the model is forced to think: the first digit of the problem. */
+    /* What the output starts with when the model is forced to think: so many bytes of the problem. 0: a model of this
+     * task always thinks, there is nothing to force. */
     size_t n_force;
     /* The files of a model for this task. */
     const char *tokenizer_json, *tokenizer_config, *config;
+    /* Appends the answer of a well-formed output (the last block) in one normal form, for majority votes; false: it has
+     * none. */
+    bool (*answer)(sv_str problem, sv_str output, sv_bytes *out);
+    /* How often a blind guess of the right form is right. */
+    double (*blind)(sv_str problem);
+    uint32_t max_tokens; /* longest answer in an evaluation */
 } sv_task;
 
 const sv_task *sv_task_find(const char *name); /* NULL: no such task */
-const char *sv_task_names(void);               /* "chain100", for messages */
+const char *sv_task_names(void);               /* "chain100, ...", for messages */
+const sv_task *sv_task_at(uint32_t i);         /* in the order of names; NULL behind the last */
 const char *sv_verdict_name(sv_verdict v);     /* "correct" */
 
 extern const sv_task sv_task_chain100;

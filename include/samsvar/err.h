@@ -21,7 +21,8 @@
     X(GUARD, -13, 6, "stopped by a guard or a signal; a checkpoint is saved") \
     X(CANCELLED, -14, 130, "interrupted; nothing saved") \
     X(BUSY, -15, 1, "a queue or a budget is full; try again later") \
-    X(INTERNAL, -16, 1, "a broken promise inside samsvar; please report it")
+    X(INTERNAL, -16, 1, "a broken promise inside samsvar; please report it") \
+    X(GATE, -17, 1, "a release criterion is missed")
 
 typedef enum sv_err {
     SV_OK = 0,

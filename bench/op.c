@@ -214,9 +214,16 @@ static void bench_products(bench *b)
     for (uint32_t m = 1; m <= 8; m *= 2)
         bench_nt(b, m, 49152, 1024, SV_DT_BF16, SV_IMAGE_P16);
     bench_nt(b, 1, 49152, 1024, SV_DT_F16, SV_IMAGE_P16);
-    static const sv_dtype block[] = { SV_DT_Q8_0, SV_DT_Q4_0, SV_DT_Q4_1 };
-    for (uint32_t i = 0; i < 3; i++) {
+    static const sv_dtype block[] = { SV_DT_Q8_0, SV_DT_Q4_0, SV_DT_Q4_1, SV_DT_Q4_K, SV_DT_Q5_K, SV_DT_Q6_K };
+    for (uint32_t i = 0; i < 6; i++) {
         sv_image image = (sv_image)(SV_IMAGE_S8 + i);
+        for (uint32_t m = 1; m <= 16; m *= 2)
+            bench_nt(b, m, 3072, 1024, block[i], image);
+        bench_nt(b, 512, 3072, 1024, block[i], image);
+        if (i >= 3) {
+            bench_nt(b, 1, 131072, 1024, block[i], image);
+            continue;
+        }
         bench_nt(b, 1, 131072, 1024, block[i], image);
         bench_nt(b, 1, 576, 576, block[i], image);
         bench_nt(b, 4, 1536, 576, block[i], image);

@@ -72,6 +72,8 @@ static float draw_scale(sv_data_kind kind, const sv_data_key *key, uint64_t bloc
     if (kind == SV_DATA_SPECIAL && w.w[0] % 4 == 0) {
         static const float odd[] = { 0.0f, -0.0f, 0x1p-24f, -0x1p-20f, 65504.0f, 0x1p-14f };
         s = odd[w.w[1] % 6];
+        if (w.w[2] % 128 < 2) /* seldom: what they touch is compared as NaN alone */
+            s = w.w[2] % 128 ? __builtin_inff() : __builtin_nanf("");
     }
     return s;
 }

@@ -9,28 +9,28 @@
 #include "base/file.h"
 #include "cli/cmd.h"
 
+#define N_TYPE 9
+
 static sv_err read_dtype(const sv_args *a, bool to_gguf, sv_dtype *out)
 {
     static const struct {
         const char *name;
         sv_dtype dtype;
-    } row[] = { { "f32", SV_DT_F32 },
-                { "bf16", SV_DT_BF16 },
-                { "f16", SV_DT_F16 },
-                { "q8_0", SV_DT_Q8_0 },
-                { "q4_0", SV_DT_Q4_0 } };
-    const char *names[5], *text = sv_arg_text(a, SV_FLAG_DTYPE);
+    } row[N_TYPE] = { { "f32", SV_DT_F32 },   { "bf16", SV_DT_BF16 }, { "f16", SV_DT_F16 },
+                      { "q8_0", SV_DT_Q8_0 }, { "q4_0", SV_DT_Q4_0 }, { "q4_1", SV_DT_Q4_1 },
+                      { "q4_k", SV_DT_Q4_K }, { "q5_k", SV_DT_Q5_K }, { "q6_k", SV_DT_Q6_K } };
+    const char *names[N_TYPE], *text = sv_arg_text(a, SV_FLAG_DTYPE);
     *out = SV_DTYPE_COUNT;
     if (text[0] == '\0')
         return SV_OK;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < N_TYPE; i++) {
         names[i] = row[i].name;
         if (strcasecmp(text, row[i].name) == 0)
             *out = row[i].dtype;
     }
     if (*out == SV_DTYPE_COUNT)
-        return sv_fail_word("no item type", text, names, 5);
-    if (!to_gguf && (*out == SV_DT_Q8_0 || *out == SV_DT_Q4_0))
+        return sv_fail_word("no item type", text, names, N_TYPE);
+    if (!to_gguf && sv_dtype_is_block(*out))
         return sv_fail(SV_E_ARG, "a folder cannot hold %s; name the output something.gguf", sv_dtype_name(*out));
     return SV_OK;
 }
@@ -62,7 +62,7 @@ static const char *loss_words(const sv_model *m, sv_dtype dtype)
         }
     if (dtype == SV_DTYPE_COUNT || dtype == SV_DT_F32)
         return "nothing is lost";
-    if (dtype == SV_DT_Q8_0 || dtype == SV_DT_Q4_0)
+    if (sv_dtype_is_block(dtype))
         return "matrices are quantised: answers change";
     if (dtype == SV_DT_F16 && from_bf16)
         return "BF16 to F16: large and tiny values may not fit";

@@ -7,6 +7,7 @@
 
 #include "base/thread.h"
 #include "model/load_impl.h"
+#include "num/kblock.h"
 
 #define MAX_CHECKER 8u
 
@@ -152,7 +153,7 @@ void sv_widen(sv_dtype t, const void *src, uint64_t n_row, uint64_t n_col, float
 
 static bool has_kernel(sv_dtype t)
 {
-    return sv_dtype_is_float(t) || t == SV_DT_Q8_0 || t == SV_DT_Q4_0 || t == SV_DT_Q4_1;
+    return sv_dtype_is_float(t) || sv_dtype_is_k(t) || t == SV_DT_Q8_0 || t == SV_DT_Q4_0 || t == SV_DT_Q4_1;
 }
 
 static uint64_t columns(const sv_tensor *shape)

@@ -9,6 +9,8 @@
 #include "base/json.h"
 #include "format/safetensors.h"
 #include "model/save_impl.h"
+#include "num/kblock.h"
+#include "num/kquant.h"
 
 /* ---- JSON as transformers writes it: keys in their order, two spaces; numbers the shortest that read back ---- */
 
@@ -127,6 +129,8 @@ static bool is_inf(sv_dtype t, const uint8_t *item)
 /* One row; false: an item that the type cannot hold. */
 static bool narrow_row(sv_dtype to, const float *x, uint64_t n, uint8_t *row)
 {
+    if (sv_dtype_is_k(to))
+        return sv_kquant_row(to, x, n, row);
     if (!sv_dtype_quant_row(to, x, n, row))
         return false;
     for (uint64_t i = 0; (to == SV_DT_F16 || to == SV_DT_BF16) && i < n; i++)

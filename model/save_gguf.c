@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "num/kblock.h"
 #include "model/save_impl.h"
 #include "text/scan.h"
 #include "text/tokjson.h"
@@ -343,19 +344,20 @@ static sv_err add_keys(writer *w)
 
 /* ---- tensors ---- */
 
-/* The type to write a matrix as: in Q4_0 files the embedding and the head are Q8_0; rows that are no whole blocks F16.
- */
+/* The type to write a matrix as. The embedding and the head get more bits: Q8_0 in Q4_0 files, Q6_K in Q4_K and Q5_K
+ * files. Rows that are no whole blocks: Q8_0 instead of a K type, else F16. */
 static sv_dtype matrix_dtype(writer *w, const sv_weight *weight, const sv_tensor *shape, sv_dtype own)
 {
-    sv_dtype t = w->dtype == SV_DTYPE_COUNT ? own : w->dtype;
-    if (w->dtype == SV_DT_Q4_0 &&
-        (strcmp(weight->gguf, "token_embd.weight") == 0 || strcmp(weight->gguf, "output.weight") == 0))
-        t = SV_DT_Q8_0;
-    if (w->dtype != SV_DTYPE_COUNT && shape->dim[shape->n_dim - 1] % sv_dtype_block_items(t) != 0) {
-        w->n_narrow++;
-        t = SV_DT_F16;
-    }
-    return t;
+    sv_dtype t = w->dtype;
+    uint32_t n_col = shape->dim[shape->n_dim - 1];
+    if (t == SV_DTYPE_COUNT)
+        return own;
+    if (strcmp(weight->gguf, "token_embd.weight") == 0 || strcmp(weight->gguf, "output.weight") == 0)
+        t = t == SV_DT_Q4_0 ? SV_DT_Q8_0 : t == SV_DT_Q4_K || t == SV_DT_Q5_K ? SV_DT_Q6_K : t;
+    if (n_col % sv_dtype_block_items(t) == 0)
+        return t;
+    w->n_narrow++;
+    return sv_dtype_is_k(t) && n_col % 32 == 0 ? SV_DT_Q8_0 : SV_DT_F16;
 }
 
 static sv_err permute(writer *w, const sv_tensor *shape, sv_named_tensor *t)
@@ -424,16 +426,19 @@ static sv_err add_tensors(writer *w)
             SV_TRY(add_weight(w, id));
     add_divisors(w);
     if (w->n_narrow)
-        sv_log(SV_LOG_WARN, "convert", "%zu matrices have rows that are no multiple of 32: written as F16, not %s",
-               w->n_narrow, sv_dtype_name(w->dtype));
+        sv_log(SV_LOG_WARN, "convert", "%zu matrices have rows that are no multiple of %u: written as %s, not %s",
+               w->n_narrow, sv_dtype_block_items(w->dtype), sv_dtype_is_k(w->dtype) ? "Q8_0 (or F16)" : "F16",
+               sv_dtype_name(w->dtype));
     return SV_OK;
 }
 
 sv_err sv_model_save_gguf(const sv_model *m, const char *path, sv_dtype dtype)
 {
-    if (dtype != SV_DTYPE_COUNT && !sv_dtype_is_float(dtype) && dtype != SV_DT_Q8_0 && dtype != SV_DT_Q4_0)
-        return sv_fail(SV_E_ARG, "%s: GGUF files are written as F32, F16, BF16, Q8_0 or Q4_0, not %s", path,
-                       sv_dtype_name(dtype));
+    if (dtype != SV_DTYPE_COUNT && !sv_dtype_is_float(dtype) && !sv_dtype_is_k(dtype) && dtype != SV_DT_Q8_0 &&
+        dtype != SV_DT_Q4_0 && dtype != SV_DT_Q4_1)
+        return sv_fail(SV_E_ARG,
+                       "%s: GGUF files are written as F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K or Q6_K, not %s",
+                       path, sv_dtype_name(dtype));
     writer w = { .m = m, .o = sv_model_own_of(m), .dtype = dtype, .a = sv_arena_make() };
     sv_err e = add_tensors(&w);
     if (e == SV_OK)

@@ -81,14 +81,16 @@ sv_err sv_check_weight(const sv_tensor *t, const char *what, uint32_t takes)
         return sv_fail(SV_E_SHAPE, "%s is %s; its rows must be a multiple of %u items", what, sv_tensor_text(t),
                        sv_dtype_block_items(t->dtype));
     bool is_float = SV_TAKES_FLOAT >> t->dtype & 1u;
-    bool fits = t->image == SV_IMAGE_PLAIN || (t->image == SV_IMAGE_P16 && is_float) ||
-                (t->image == SV_IMAGE_S8 && t->dtype == SV_DT_Q8_0) ||
-                (t->image == SV_IMAGE_S4 && t->dtype == SV_DT_Q4_0) ||
-                (t->image == SV_IMAGE_A4 && t->dtype == SV_DT_Q4_1);
+    bool fits =
+        t->image == SV_IMAGE_PLAIN || (t->image == SV_IMAGE_P16 && is_float) ||
+        (t->image == SV_IMAGE_S8 && t->dtype == SV_DT_Q8_0) || (t->image == SV_IMAGE_S4 && t->dtype == SV_DT_Q4_0) ||
+        (t->image == SV_IMAGE_A4 && t->dtype == SV_DT_Q4_1) || (t->image == SV_IMAGE_K4 && t->dtype == SV_DT_Q4_K) ||
+        (t->image == SV_IMAGE_K5 && t->dtype == SV_DT_Q5_K) || (t->image == SV_IMAGE_K6 && t->dtype == SV_DT_Q6_K);
     if (!fits)
         return sv_fail(SV_E_SHAPE,
-                       "%s is %s; that layout is not for this type (P16: floats, S8: Q8_0, S4: Q4_0, A4: Q4_1)", what,
-                       sv_tensor_text(t));
+                       "%s is %s; that layout is not for this type (P16: floats, S8: Q8_0, S4: Q4_0, A4: Q4_1, K4, "
+                       "K5, K6: Q4_K, Q5_K, Q6_K)",
+                       what, sv_tensor_text(t));
     return check_strides(t, what, is_float && t->image == SV_IMAGE_PLAIN);
 }
 

@@ -12,6 +12,7 @@
 #define SV_TAKES_F32 SV_TAKES(F32)
 #define SV_TAKES_I32 SV_TAKES(I32)
 #define SV_TAKES_FLOAT (SV_TAKES(F32) | SV_TAKES(BF16) | SV_TAKES(F16))
+#define SV_TAKES_K (SV_TAKES(Q4_K) | SV_TAKES(Q5_K) | SV_TAKES(Q6_K))
 
 /* The number of inputs lies in [least, most]. */
 sv_err sv_check_count(uint32_t n_in, uint32_t least, uint32_t most);

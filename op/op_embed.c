@@ -13,8 +13,7 @@
 #include "op/read.h"
 
 #define TABLE_TYPES \
-    (SV_TAKES_FLOAT | SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1) | SV_TAKES(Q5_0) | SV_TAKES(Q5_1) | \
-     SV_TAKES(Q4_K) | SV_TAKES(Q5_K) | SV_TAKES(Q6_K))
+    (SV_TAKES_FLOAT | SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1) | SV_TAKES(Q5_0) | SV_TAKES(Q5_1) | SV_TAKES_K)
 
 static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_tensor *out)
 {
@@ -75,6 +74,9 @@ static uint32_t cases(uint32_t i, sv_case *c)
         { 2, 3, 512, SV_DT_Q4_K, 0 },
         { 2, 3, 256, SV_DT_Q5_K, 0 },
         { 2, 3, 256, SV_DT_Q6_K, 0 },
+        { 5, 35, 512, SV_DT_Q4_K, SV_IMAGE_K4 },
+        { 5, 35, 256, SV_DT_Q5_K, SV_IMAGE_K5 },
+        { 5, 35, 768, SV_DT_Q6_K, SV_IMAGE_K6 },
         { 130, 64, 16, SV_DT_F32, 0 },
     };
     if (i >= 2 * sizeof row / sizeof *row)

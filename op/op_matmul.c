@@ -7,12 +7,14 @@
  * shape    NT a [M,K], b [N,K] -> y [M,N]; NN a [M,N], b [N,K] -> y [M,K];
  *          TN a [T,N], b [T,K], seg I32 [L+1] -> c [N,K]; when N is 1, c may also be [K] (the gradient of a bias: a is
  *          a column of ones). Leaf l is the rows seg[l] ... seg[l+1] - 1; an empty one adds nothing. Any size may be 0
- * dtype    a, b: f32, bf16, f16, widened exactly; NT: b may be packed (P16), or q8_0, q4_0, q4_1 (plain, S8, S4, A4)
- *          when a is q8x; y, c: f32
+ * dtype    a, b: f32, bf16, f16, widened exactly; NT: b may be packed (P16), or q8_0, q4_0, q4_1, q4_k, q5_k, q6_k
+ *          (plain, or S8, S4, A4, K4, K5, K6) when a is q8x; y, c: f32
  * arith    floats A-11: DOT over k (NN: n; TN: t by index in the leaf) with chunks of 256, HALVE over chunks.
  *          TN A-28: leaf totals are added left to right, from +0, or from c with attr.accumulate (c is inout then).
  *          blocks A-30: per block, ascending, acc = fma((float)sum(q_w q_x), s_w s_x, acc) from +0; q4_1 then also
  *          acc = fma((float)sum(q_x), m_w s_x, acc); chunks of 8 blocks, HALVE over chunks
+ *          blocks of 256 A-33: a chunk is d s, then with minima fma(-dmin, m, d s); s = chain of fma((float)i, s_x, s),
+ *          i the exact integer sum of scales times sums of codes; m = chain of fma((float)min, (float)sum(q_x) s_x, m)
  * grad     matmul: NT da = NN(dy, b), db = TN(dy, a); NN da = NT(dy, b), db = TN(a, dy); TN da = NT(b, dc), db = NN(a,
  *          dc)
  * errors   SV_E_DTYPE for a gradient through a block-quantised weight
@@ -22,7 +24,7 @@
 #include "op/check.h"
 #include "op/read.h"
 
-#define BLOCK_TYPES (SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1))
+#define BLOCK_TYPES (SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1) | SV_TAKES_K)
 
 static sv_err shape_nt(const sv_tensor *in, uint32_t n_in, sv_tensor *out)
 {
@@ -74,7 +76,7 @@ static size_t ref_scratch_bytes(const sv_call *call)
     const sv_tensor *a = &call->in[0], *b = &call->in[1];
     size_t a_items = sv_tensor_items(a), b_items = sv_tensor_items(b), row = b->dim[1];
     if (a->dtype == SV_DT_Q8X)
-        return row + 2 * (row / 32) * sizeof(float);
+        return sv_dtype_is_k(b->dtype) ? row / SV_K_ITEMS * sizeof(sv_kblock) : row + 2 * (row / 32) * sizeof(float);
     return (m->layout == SV_NT   ? a_items + row
             : m->layout == SV_NN ? b_items + a->dim[1]
                                  : a_items + b_items) *
@@ -147,6 +149,43 @@ static float dot_blocks(const uint8_t *x, const int8_t *code, const float *scale
     return sv_halve_total(&h);
 }
 
+/* A chunk of a product with a K block: 8 q8x blocks at x. */
+static float dot_kblock(const uint8_t *x, const sv_kblock *k, bool six)
+{
+    float s = 0.0f, m = 0.0f;
+    for (uint32_t p = 0; p < SV_K_PARTS; p++, x += 40) {
+        float s_x = sv_f32_of_bits(sv_load_u32(x));
+        int32_t sum[2] = { 0, 0 }; /* of each half; below 2^24 with their scales, so exact as a float */
+        for (uint32_t j = 0; j < 32; j++)
+            sum[j / 16] += ((int32_t)k->code[32 * p + j] - (six ? 32 : 0)) * (int8_t)x[8 + j];
+        int32_t i = six ? sum[0] * (int8_t)k->scale[2 * p] + sum[1] * (int8_t)k->scale[2 * p + 1]
+                        : (sum[0] + sum[1]) * k->scale[p];
+        s = __builtin_fmaf((float)i, s_x, s);
+        if (!six)
+            m = __builtin_fmaf((float)k->min[p], (float)(int32_t)sv_load_u32(x + 4) * s_x, m);
+    }
+    s = sv_f16_widen(k->d) * s;
+    return six ? s : __builtin_fmaf(-sv_f16_widen(k->dmin), m, s);
+}
+
+static void ref_kblocks(const sv_call *call, sv_kblock *k)
+{
+    const sv_tensor *a = &call->in[0], *b = &call->in[1];
+    uint32_t n_block = a->dim[1] / SV_K_ITEMS;
+    const size_t chunk = SV_K_PARTS * 40, row = n_block * chunk;
+    for (uint32_t n = 0; n < b->dim[0]; n++) {
+        sv_read_kblocks(b, n, k);
+        for (uint32_t m = 0; m < a->dim[0]; m++) {
+            const uint8_t *x = (const uint8_t *)sv_tensor_host(a) + m * row;
+            sv_halve h;
+            sv_halve_begin(&h, n_block);
+            for (uint32_t c = 0; c < n_block; c++)
+                sv_halve_push(&h, dot_kblock(x + c * chunk, &k[c], b->dtype == SV_DT_Q6_K));
+            sv_row(&call->out[0], m)[n] = sv_halve_total(&h);
+        }
+    }
+}
+
 static void ref_blocks(const sv_call *call, void *scratch)
 {
     const sv_tensor *a = &call->in[0], *b = &call->in[1];
@@ -165,7 +204,9 @@ static void ref_blocks(const sv_call *call, void *scratch)
 static void ref(const sv_call *call, void *scratch)
 {
     const sv_attr_matmul *m = call->attr;
-    if (call->in[0].dtype == SV_DT_Q8X)
+    if (call->in[0].dtype == SV_DT_Q8X && sv_dtype_is_k(call->in[1].dtype))
+        ref_kblocks(call, scratch);
+    else if (call->in[0].dtype == SV_DT_Q8X)
         ref_blocks(call, scratch);
     else if (m->layout == SV_NT)
         ref_nt(call, scratch);
@@ -300,9 +341,21 @@ static void case_blocks(uint32_t i, sv_case *c)
     sv_case_name(c, "NT %u, %s", M, sv_tensor_text(b));
 }
 
+/* Chunks of 1, 2, 3 ... and rows of every tile's height. */
+static void case_kblocks(uint32_t i, sv_case *c)
+{
+    static const uint32_t blocks[] = { 1, 2, 3, 5, 4, 7, 6, 12, 0, 9 };
+    uint32_t r = i / 3, N = case_n[r % N_OF(case_n)], K = 256 * blocks[(r + r / 17) % N_OF(blocks)];
+    uint32_t M = r % 3 == 0 ? r / 3 + 1 : quick_m((r + i % 3) % N_OF(case_m), (uint64_t)N * K); /* 1 ... 17 all occur */
+    SV_CASE_IN2(c, SV_DT_Q8X, M, K);
+    sv_tensor *b = SV_CASE_IN2(c, (sv_dtype)(SV_DT_Q4_K + i % 3), N, K);
+    b->image = (uint8_t)(r % 5 == 4 ? SV_IMAGE_PLAIN : SV_IMAGE_K4 + i % 3);
+    sv_case_name(c, "NT %u, %s", M, sv_tensor_text(b));
+}
+
 static uint32_t cases(uint32_t i, sv_case *c)
 {
-    const uint32_t n_nt = N_OF(case_n) * N_OF(case_k), n_nn = 119, n_tn = 136, n_block = 153;
+    const uint32_t n_nt = N_OF(case_n) * N_OF(case_k), n_nn = 119, n_tn = 136, n_block = 153, n_k = 153;
     c->has_attr = true;
     c->attr.matmul = (sv_attr_matmul){ SV_NT, 0 };
     if (i < n_nt) {
@@ -314,6 +367,8 @@ static uint32_t cases(uint32_t i, sv_case *c)
         case_tn(i, c);
     } else if ((i -= n_tn) < n_block) {
         case_blocks(i, c);
+    } else if ((i -= n_block) < n_k) {
+        case_kblocks(i, c);
     } else {
         return 0;
     }

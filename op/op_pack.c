@@ -4,24 +4,25 @@
  *     y = w in the layout attr.image
  *
  * shape    w [N,K] in any layout of its type -> y [N,K], same type
- * dtype    P16: f32, bf16, f16; S8: q8_0; S4: q4_0; A4: q4_1; plain: any of these (unpacks)
+ * dtype    P16: f32, bf16, f16; S8: q8_0; S4: q4_0; A4: q4_1; K4, K5, K6: q4_k, q5_k, q6_k; plain: any of these
+ *          (unpacks)
  * arith    A-32: bytes are moved; spare columns of the last panel are zero bytes, so that images can be compared and
  *          hashed
  */
-#include "num/image.h"
+#include "num/kblock.h"
 #include "op/case.h"
 #include "op/check.h"
 #include "op/read.h"
 
 static sv_err shape(const sv_tensor *in, uint32_t n_in, const void *attr, sv_tensor *out)
 {
-    const uint32_t takes = SV_TAKES_FLOAT | SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1);
+    const uint32_t takes = SV_TAKES_FLOAT | SV_TAKES(Q8_0) | SV_TAKES(Q4_0) | SV_TAKES(Q4_1) | SV_TAKES_K;
     SV_TRY(sv_check_attr(attr));
     SV_TRY(sv_check_count(n_in, 1, 1));
     SV_TRY(sv_check_weight(&in[0], "w", takes));
     uint32_t image = ((const sv_attr_pack *)attr)->image;
-    if (image > SV_IMAGE_A4)
-        return sv_fail(SV_E_ARG, "image is %u; allowed: 0 to %d", image, SV_IMAGE_A4);
+    if (image > SV_IMAGE_K6)
+        return sv_fail(SV_E_ARG, "image is %u; allowed: 0 to %d", image, SV_IMAGE_K6);
     sv_tensor want = sv_tensor_make(in[0].dtype, 2, in[0].dim);
     want.image = (uint8_t)image;
     SV_TRY(sv_check_weight(&want, "y", takes));
@@ -51,14 +52,11 @@ static void move_floats(const sv_tensor *w, const sv_tensor *y)
 /* The block of (n, kb): its bytes in a plain tensor, or the panel block that holds it. */
 static uint8_t *block_at(const sv_tensor *t, uint32_t n, uint32_t kb)
 {
-    static const uint32_t panel[] = {
-        [SV_IMAGE_S8] = SV_S8_BYTES, [SV_IMAGE_S4] = SV_S4_BYTES, [SV_IMAGE_A4] = SV_A4_BYTES
-    };
     uint32_t K = t->dim[1];
     uint8_t *base = sv_tensor_host(t);
     if (t->image == SV_IMAGE_PLAIN)
         return base + ((uint64_t)n * (K / 32) + kb) * sv_dtype_block_bytes(t->dtype);
-    return base + sv_image_block(n, kb * 32, K) * panel[t->image];
+    return base + sv_image_block(n, kb * 32, K) * sv_image_block_bytes(t->dtype);
 }
 
 static uint32_t get_code(const sv_tensor *t, const uint8_t *block, uint32_t n, uint32_t k)
@@ -107,6 +105,22 @@ static void move_blocks(const sv_tensor *w, const sv_tensor *y)
         }
 }
 
+static void move_kblocks(const sv_tensor *w, const sv_tensor *y)
+{
+    uint32_t K = y->dim[1], bytes = sv_dtype_block_bytes(y->dtype);
+    uint8_t *base = sv_tensor_host(y);
+    for (uint32_t n = 0; n < w->dim[0]; n++)
+        for (uint32_t kb = 0; kb < K / SV_K_ITEMS; kb++) {
+            sv_kblock k;
+            sv_read_kblock(w, n, kb, &k);
+            if (y->image == SV_IMAGE_PLAIN)
+                sv_kblock_close(y->dtype, &k, base + ((uint64_t)n * (K / SV_K_ITEMS) + kb) * bytes);
+            else
+                sv_kblock_put(y->dtype, &k,
+                              base + sv_image_k_block(n, kb * SV_K_ITEMS, K) * sv_image_block_bytes(y->dtype), n);
+        }
+}
+
 static void ref(const sv_call *call, void *scratch)
 {
     (void)scratch;
@@ -116,19 +130,36 @@ static void ref(const sv_call *call, void *scratch)
     memset(sv_tensor_host(&call->out[0]), 0, bytes);
     if (SV_TAKES_FLOAT >> call->in[0].dtype & 1u)
         move_floats(&call->in[0], &call->out[0]);
+    else if (sv_dtype_is_k(call->in[0].dtype))
+        move_kblocks(&call->in[0], &call->out[0]);
     else
         move_blocks(&call->in[0], &call->out[0]);
 }
 
+static const uint32_t case_rows[] = { 1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100 };
+
+static uint32_t case_k(uint32_t i, sv_case *c)
+{
+    if (i >= 3 * 12)
+        return 0;
+    uint32_t kind = i % 3;
+    bool back = i / 3 % 3 == 2;
+    sv_tensor *w = SV_CASE_IN2(c, (sv_dtype)(SV_DT_Q4_K + kind), case_rows[i / 3], 256 * (1 + i / 3 % 5));
+    w->image = (uint8_t)(back ? SV_IMAGE_K4 + kind : SV_IMAGE_PLAIN);
+    c->has_attr = true;
+    c->attr.pack.image = back ? SV_IMAGE_PLAIN : SV_IMAGE_K4 + kind;
+    sv_case_name(c, "%s to image %u", sv_tensor_text(w), c->attr.pack.image);
+    return 1;
+}
+
 static uint32_t cases(uint32_t i, sv_case *c)
 {
-    static const uint32_t rows[] = { 1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100 };
     static const uint32_t cols[] = { 1, 3, 8, 16, 31, 64, 257, 5, 33 };
     static const sv_dtype type[] = { SV_DT_F32, SV_DT_BF16, SV_DT_F16, SV_DT_Q8_0, SV_DT_Q4_0, SV_DT_Q4_1 };
     static const sv_image image[] = { SV_IMAGE_P16, SV_IMAGE_P16, SV_IMAGE_P16, SV_IMAGE_S8, SV_IMAGE_S4, SV_IMAGE_A4 };
     if (i >= 6 * 12)
-        return 0;
-    uint32_t kind = i % 6, N = rows[i / 6], K = kind < 3 ? cols[(i / 6 + kind) % 9] : 32 * (1 + i / 6 % 5);
+        return case_k(i - 6 * 12, c);
+    uint32_t kind = i % 6, N = case_rows[i / 6], K = kind < 3 ? cols[(i / 6 + kind) % 9] : 32 * (1 + i / 6 % 5);
     bool back = i / 6 % 3 == 2;
     sv_tensor *w = SV_CASE_IN2(c, type[kind], N, K);
     if (back)

@@ -4,16 +4,37 @@
  */
 #include "op/read.h"
 
-#include "num/image.h"
+#include "num/kblock.h"
+
+void sv_read_kblock(const sv_tensor *t, uint32_t n, uint32_t kb, sv_kblock *k)
+{
+    const uint8_t *p = sv_tensor_host(t);
+    uint32_t n_block = t->dim[1] / SV_K_ITEMS;
+    if (t->image == SV_IMAGE_PLAIN)
+        sv_kblock_open(t->dtype, p + ((uint64_t)n * n_block + kb) * sv_dtype_block_bytes(t->dtype), k);
+    else
+        sv_kblock_get(t->dtype, p + sv_image_k_block(n, kb * SV_K_ITEMS, t->dim[1]) * sv_image_block_bytes(t->dtype), n,
+                      k);
+}
+
+void sv_read_kblocks(const sv_tensor *t, uint32_t n, sv_kblock *out)
+{
+    for (uint32_t kb = 0; kb < t->dim[1] / SV_K_ITEMS; kb++)
+        sv_read_kblock(t, n, kb, &out[kb]);
+}
 
 /* The file's block of (n, block kb), rebuilt from a packed layout. */
 static void unpack_block(const sv_tensor *t, uint32_t n, uint32_t kb, uint8_t *block)
 {
+    if (sv_dtype_is_k(t->dtype)) {
+        sv_kblock k;
+        sv_read_kblock(t, n, kb, &k);
+        sv_kblock_close(t->dtype, &k, block);
+        return;
+    }
     uint32_t K = t->dim[1], k0 = kb * SV_BLOCK_ITEMS;
     const uint8_t *p = sv_tensor_host(t);
-    p += sv_image_block(n, k0, K) * (t->image == SV_IMAGE_S8   ? SV_S8_BYTES
-                                     : t->image == SV_IMAGE_S4 ? SV_S4_BYTES
-                                                               : SV_A4_BYTES);
+    p += sv_image_block(n, k0, K) * sv_image_block_bytes(t->dtype);
     if (t->image == SV_IMAGE_S8) {
         memcpy(block, p + SV_S8_SCALE + sv_image_scale(n), 2);
         for (uint32_t k = 0; k < SV_BLOCK_ITEMS; k++)

@@ -5,7 +5,7 @@
 #ifndef SV_OP_READ_H
 #define SV_OP_READ_H
 
-#include "num/dtype.h"
+#include "num/kblock.h"
 #include "op/spec.h"
 
 /* Row `row` of a plain F32 tensor of 2 dimensions. */
@@ -56,5 +56,10 @@ void sv_read_all(const sv_tensor *t, float *out);
 
 /* Row n of a Q8_0, Q4_0 or Q4_1 weight: codes [K] (Q4_0: n - 8; Q4_1: n), scale and, for Q4_1, min [K/32]. */
 void sv_read_codes(const sv_tensor *t, uint32_t n, int8_t *code, float *scale, float *min);
+
+/* Block kb of row n of a Q4_K, Q5_K or Q6_K weight in any layout. */
+void sv_read_kblock(const sv_tensor *t, uint32_t n, uint32_t kb, sv_kblock *k);
+/* Row n of a Q4_K, Q5_K or Q6_K weight in any layout: out [dim[1]/256]. */
+void sv_read_kblocks(const sv_tensor *t, uint32_t n, sv_kblock *out);
 
 #endif

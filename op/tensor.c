@@ -39,7 +39,7 @@ const char *sv_tensor_text(const sv_tensor *t)
 {
     static _Thread_local char ring[4][96];
     static _Thread_local unsigned turn;
-    static const char *const image[] = { "", " P16", " S8", " S4", " A4" };
+    static const char *const image[] = { "", " P16", " S8", " S4", " A4", " K4", " K5", " K6" };
     char *text = ring[turn++ % 4];
     size_t n = 0, cap = sizeof ring[0];
     for (const char *name = sv_dtype_name(t->dtype); *name; name++)
@@ -47,7 +47,7 @@ const char *sv_tensor_text(const sv_tensor *t)
     n += (size_t)snprintf(text + n, cap - n, " [");
     for (uint32_t i = 0; i < t->n_dim && i < SV_MAX_DIM; i++)
         n += (size_t)snprintf(text + n, cap - n, "%s%u", i ? ", " : "", t->dim[i]);
-    snprintf(text + n, cap - n, "]%s", t->image < 5 ? image[t->image] : " ?");
+    snprintf(text + n, cap - n, "]%s", t->image <= SV_IMAGE_K6 ? image[t->image] : " ?");
     return text;
 }
 
@@ -59,17 +59,15 @@ static sv_err too_large(const sv_tensor *t)
 /* Bytes of a packed weight, from counts that num/image.h defines. */
 static sv_err image_bytes(const sv_tensor *t, uint64_t *out)
 {
-    static const uint32_t block_bytes[] = {
-        [SV_IMAGE_S8] = SV_S8_BYTES, [SV_IMAGE_S4] = SV_S4_BYTES, [SV_IMAGE_A4] = SV_A4_BYTES
-    };
-    SV_ASSERT(t->n_dim == 2 && t->image <= SV_IMAGE_A4);
+    SV_ASSERT(t->n_dim == 2 && t->image <= SV_IMAGE_K6);
     uint64_t units, unit_bytes;
     if (t->image == SV_IMAGE_P16) {
         units = ((uint64_t)t->dim[0] + SV_P16_COLS - 1) / SV_P16_COLS * t->dim[1];
         unit_bytes = SV_P16_COLS * sv_dtype_block_bytes(t->dtype);
     } else {
-        units = ((uint64_t)t->dim[0] + SV_BLOCK_COLS - 1) / SV_BLOCK_COLS * (t->dim[1] / SV_BLOCK_ITEMS);
-        unit_bytes = block_bytes[t->image];
+        uint32_t items = sv_dtype_block_items(t->dtype);
+        units = ((uint64_t)t->dim[0] + SV_BLOCK_COLS - 1) / SV_BLOCK_COLS * (t->dim[1] / items);
+        unit_bytes = sv_image_block_bytes(t->dtype);
     }
     if (units > MOST_BYTES / unit_bytes)
         return too_large(t);

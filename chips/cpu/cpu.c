@@ -383,6 +383,12 @@ static sv_image cpu_weight_image(sv_device *d, sv_dtype dtype, uint32_t n, uint3
         return k % 32 == 0 ? SV_IMAGE_S4 : SV_IMAGE_PLAIN;
     case SV_DT_Q4_1:
         return k % 32 == 0 ? SV_IMAGE_A4 : SV_IMAGE_PLAIN;
+    case SV_DT_Q4_K:
+        return SV_IMAGE_K4;
+    case SV_DT_Q5_K:
+        return SV_IMAGE_K5;
+    case SV_DT_Q6_K:
+        return SV_IMAGE_K6;
     default:
         return SV_IMAGE_PLAIN;
     }

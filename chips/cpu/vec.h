@@ -118,6 +118,25 @@ SV_INL vf v_f16(const uint16_t *p)
 }
 #endif
 
+#ifndef SV_HAS_BYTES
+/* SV_W bytes as floats. */
+SV_INL vf v_u8(const uint8_t *p)
+{
+    vi r = { 0 };
+    for (int i = 0; i < SV_W; i++)
+        r[i] = p[i];
+    return v_to_f(r);
+}
+
+SV_INL vf v_s8(const uint8_t *p)
+{
+    vi r = { 0 };
+    for (int i = 0; i < SV_W; i++)
+        r[i] = (int8_t)p[i];
+    return v_to_f(r);
+}
+#endif
+
 #ifndef SV_HAS_DOT8
 /* Integer dot steps: SV_W columns, 4 bytes of k each. v_w8: signed weights; v_w4: codes 0 .. 15. x: 4 activation bytes in
  * every lane, |x| <= 127. A sum of 8 steps (a block of 32) is read by v_dot8_end / v_dot4_end. */

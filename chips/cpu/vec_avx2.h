@@ -14,7 +14,9 @@
 #define SV_HAS_SQRT
 #define SV_HAS_SEL
 #define SV_HAS_WIDEN
+#define SV_HAS_BYTES
 #define SV_HAS_DOT8
+#define SV_HAS_DOTK
 #define v_set1(x) ((vf)_mm256_set1_ps(x))
 #define v_set1i(x) ((vi)_mm256_set1_epi32(x))
 #include "chips/cpu/vec.h"
@@ -33,6 +35,10 @@ SV_INL vf v_bf16(const uint16_t *p)
 {
     return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
 }
+
+SV_INL vi v_u8i(const uint8_t *p) { return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+SV_INL vi v_s8i(const uint8_t *p) { return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+SV_INL vf v_u8(const uint8_t *p) { return v_to_f(v_u8i(p)); }
 
 #define SV_HAS_BF16_SPLIT
 /* 16 bf16 to the floats of the even and of the odd ones: a shift and a mask, no shuffle. */
@@ -93,5 +99,51 @@ SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x)
 }
 
 SV_INL vi v_dot4_end(v_acc4 acc) { return (vi)_mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
+
+/* K blocks: the scale, in both halves of its lane, is what vpmaddwd multiplies the 16-bit sums by, so it costs nothing.
+ * Codes of five bits: four steps fit 16 bits, 31 x 127 x 2 x 4 = 31,496. Codes of six: |code - 32| and x with its sign,
+ * 32 x 127 x 2 x 4 = 32,512. */
+#define SV_DOT5_STEPS 4
+#define SV_DOT6_HALVES 0
+typedef __m256i v_scale;
+typedef __m256i v_total;
+typedef __m256i v_acc6;
+typedef v_w8 v_w6;
+
+SV_INL v_scale v_scale_u8(const uint8_t *p)
+{
+    vi s = v_u8i(p);
+    return (__m256i)(s | s << 16);
+}
+
+SV_INL v_scale v_scale_s8(const uint8_t *p)
+{
+    __m256i s = (__m256i)v_s8i(p);
+    return _mm256_blend_epi16(s, _mm256_slli_epi32(s, 16), 0xaa);
+}
+
+SV_INL v_total v_total_start(void) { return _mm256_setzero_si256(); }
+SV_INL v_total v_total_add4(v_total t, v_acc4 acc, v_scale s) { return _mm256_add_epi32(t, _mm256_madd_epi16(acc, s)); }
+SV_INL v_total v_total_add6(v_total t, v_acc6 acc, v_scale s) { return v_total_add4(t, acc, s); }
+SV_INL vf v_total_end(v_total t) { return v_to_f((vi)t); }
+
+SV_INL v_w6 v_w6_make(vb code)
+{
+    __m256i w = _mm256_sub_epi8((__m256i)code, _mm256_set1_epi8(32));
+    return (v_w6){ w, _mm256_abs_epi8(w) };
+}
+
+SV_INL v_acc6 v_dot6_start(int32_t sum_x)
+{
+    (void)sum_x;
+    return _mm256_setzero_si256();
+}
+
+SV_INL v_acc6 v_dot6(v_acc6 acc, v_w6 w, vb x)
+{
+    acc = _mm256_add_epi16(acc, _mm256_maddubs_epi16(w.abs, _mm256_sign_epi8((__m256i)x, w.w)));
+    v_keep(acc);
+    return acc;
+}
 
 #endif

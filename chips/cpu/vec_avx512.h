@@ -16,6 +16,7 @@
 #define SV_HAS_SQRT
 #define SV_HAS_SEL
 #define SV_HAS_WIDEN
+#define SV_HAS_BYTES
 #define v_set1(x) ((vf)_mm512_set1_ps(x))
 #define v_set1i(x) ((vi)_mm512_set1_epi32(x))
 #else
@@ -49,6 +50,16 @@ SV_INL vf v_f16(const uint16_t *p) { return (vf)_mm512_cvtph_ps(_mm256_loadu_si2
 SV_INL vf v_bf16(const uint16_t *p)
 {
     return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
+}
+
+SV_INL vf v_u8(const uint8_t *p)
+{
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+SV_INL vf v_s8(const uint8_t *p)
+{
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
 /* acc += u x in 32 bits, never the saturating form. Inline: gcc 12 copies the accumulator around the intrinsic. */
@@ -89,5 +100,14 @@ SV_INL vi v_dot8_end(v_acc8 acc) { return acc; }
 SV_INL v_acc4 v_dot4_start(void) { return (vi){ 0 }; }
 SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x) { return v_dpbusd(acc, (vub)w, x); }
 SV_INL vi v_dot4_end(v_acc4 acc) { return acc; }
+
+/* Codes 0 .. 63 are unsigned already; the start value takes 32 sum(x) back. */
+#define SV_HAS_DOT6
+#define SV_DOT6_HALVES 1
+typedef vub v_w6;
+typedef vi v_acc6;
+SV_INL v_w6 v_w6_make(vb code) { return (v_w6)code; }
+SV_INL v_acc6 v_dot6_start(int32_t sum_x) { return v_set1i(-32 * sum_x); }
+SV_INL v_acc6 v_dot6(v_acc6 acc, v_w6 w, vb x) { return v_dpbusd(acc, w, x); }
 
 #endif

@@ -13,6 +13,7 @@
 #define SV_HAS_SQRT
 #define SV_HAS_SEL
 #define SV_HAS_WIDEN
+#define SV_HAS_BYTES
 #define SV_HAS_DOT8
 #define v_set1(x) ((vf)vdupq_n_f32(x))
 #define v_set1i(x) ((vi)vdupq_n_s32(x))
@@ -27,6 +28,20 @@ SV_INL vf v_sel(vi mask, vf a, vf b)
 
 SV_INL vf v_bf16(const uint16_t *p) { return (vf)vshlq_n_u32(vmovl_u16(vld1_u16(p)), 16); }
 SV_INL vf v_f16(const uint16_t *p) { return (vf)vcvt_f32_f16((float16x4_t)vld1_u16(p)); }
+
+SV_INL vf v_u8(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return (vf)vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))))));
+}
+
+SV_INL vf v_s8(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return (vf)vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four))))));
+}
 
 typedef vb v_w8;
 typedef vi v_acc8;

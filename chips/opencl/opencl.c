@@ -431,6 +431,12 @@ static sv_image ocl_weight_image(sv_device *d, sv_dtype dtype, uint32_t n, uint3
         return SV_IMAGE_S4;
     case SV_DT_Q4_1:
         return SV_IMAGE_A4;
+    case SV_DT_Q4_K:
+        return SV_IMAGE_K4;
+    case SV_DT_Q5_K:
+        return SV_IMAGE_K5;
+    case SV_DT_Q6_K:
+        return SV_IMAGE_K6;
     default:
         return SV_IMAGE_PLAIN;
     }

@@ -32,7 +32,11 @@ typedef enum sv_image {
     SV_IMAGE_P16 = 1,   /* F32, BF16, F16: [ceil(n/16)][k][16] */
     SV_IMAGE_S8 = 2,    /* Q8_0: [ceil(n/32)][k/32] { 8 steps x 32 columns x 4 k, int8; 32 f16 scales } 1,088 B */
     SV_IMAGE_S4 = 3, /* Q4_0: [ceil(n/32)][k/32] { 4 x 32 columns x 4 bytes, step 2p low, 2p + 1 high; 32 f16 } 576 B */
-    SV_IMAGE_A4 = 4  /* Q4_1: as S4, then 32 f16 minima: 640 B */
+    SV_IMAGE_A4 = 4, /* Q4_1: as S4, then 32 f16 minima: 640 B */
+    SV_IMAGE_K4 =
+        5, /* Q4_K: [ceil(n/32)][k/256] { 8 parts of codes as S4; byte scales, minima; f16 d, dmin } 4,736 B */
+    SV_IMAGE_K5 = 6, /* Q5_K: as K4 with words of fifth bits: 5,760 B */
+    SV_IMAGE_K6 = 7  /* Q6_K: as K4 with words of bits 4 and 5, int8 scales of 16 items, f16 d: 6,720 B */
 } sv_image;
 
 typedef struct sv_tensor {

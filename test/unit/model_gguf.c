@@ -21,6 +21,7 @@
 #include "format/safetensors.h"
 #include "model/build.h"
 #include "model/save_impl.h"
+#include "num/kquant.h"
 
 static char dir[] = "/tmp/samsvar-gguf-XXXXXX";
 static sv_arena *arena;
@@ -280,6 +281,61 @@ static void test_q4_files_hold_embedding_and_head_as_q8(void **state)
     assert_int_equal(sv_tensors_find(g->tensors, "output.weight")->dtype, SV_DT_Q8_0);
     assert_int_equal(sv_tensors_find(g->tensors, "blk.0.attn_q.weight")->dtype, SV_DT_Q4_0);
     sv_gguf_close(g);
+}
+
+/* A model whose rows are whole blocks of 256, but for those of the output projection (heads x 64 = 192). */
+static sv_model *wide_model(void)
+{
+    sv_model *m = NULL;
+    json_t *j = NULL;
+    ok(sv_json_load("test/golden/models/llama/config.json", &sv_json_file_limits, &j));
+    json_object_set_new(j, "hidden_size", json_integer(256));
+    json_object_set_new(j, "intermediate_size", json_integer(512));
+    json_object_set_new(j, "num_attention_heads", json_integer(3));
+    json_object_set_new(j, "num_key_value_heads", json_integer(1));
+    json_object_set_new(j, "head_dim", json_integer(64));
+    ok(sv_model_new(j, sv_str_of(NULL), sv_str_of(NULL), &m));
+    json_decref(j);
+    for (uint32_t id = 0; id < sv_weight_ids(&m->config); id++)
+        for (uint64_t i = 0; m->data[id] && i < sv_tensor_items(&m->shape[id]); i++)
+            sv_model_weight(m, id)[i] = (float)((i * 7919 + id * 104729) % 2001) * 1e-3f - 1.0f;
+    return m;
+}
+
+static void test_k_files_hold_what_the_rule_says_and_read_back_as_written(void **state)
+{
+    (void)state;
+    static const sv_dtype type[] = { SV_DT_Q4_K, SV_DT_Q5_K, SV_DT_Q6_K };
+    for (size_t i = 0; i < 3; i++) {
+        sv_gguf *g = NULL, *again = NULL;
+        sv_model *m = wide_model();
+        ok(sv_model_save_gguf(m, in_dir("m.gguf"), type[i]));
+        ok(sv_gguf_open(in_dir("m.gguf"), &g));
+        assert_int_equal(sv_tensors_find(g->tensors, "token_embd.weight")->dtype, SV_DT_Q6_K);
+        assert_int_equal(sv_tensors_find(g->tensors, "output.weight")->dtype, SV_DT_Q6_K);
+        assert_int_equal(sv_tensors_find(g->tensors, "blk.0.attn_q.weight")->dtype, type[i]);
+        assert_int_equal(sv_tensors_find(g->tensors, "blk.1.ffn_down.weight")->dtype, type[i]);
+        assert_int_equal(sv_tensors_find(g->tensors, "blk.1.attn_output.weight")->dtype, SV_DT_Q8_0);
+        const sv_named_tensor *down = sv_tensors_find(g->tensors, "blk.1.ffn_down.weight");
+        for (uint32_t id = 0; id < sv_weight_ids(&m->config); id++) {
+            if (!m->data[id] || strcmp(sv_weight_name(&m->config, id, true, arena), down->name) != 0)
+                continue;
+            uint8_t row[2 * 210];
+            for (uint32_t r = 0; r < 256; r++) {
+                assert_true(sv_kquant_row(type[i], (const float *)m->data[id] + 512 * r, 512, row));
+                assert_memory_equal(row, down->data + r * sv_dtype_row_bytes(type[i], 512), down->bytes / 256);
+            }
+        }
+        sv_model_close(m);
+        m = open_model(in_dir("m.gguf"));
+        assert_int_equal(m->n_dequantised, 0); /* kept packed */
+        ok(sv_model_save_gguf(m, in_dir("n.gguf"), SV_DTYPE_COUNT));
+        ok(sv_gguf_open(in_dir("n.gguf"), &again));
+        assert_same_tensors(g->tensors, again->tensors);
+        sv_model_close(m);
+        sv_gguf_close(g);
+        sv_gguf_close(again);
+    }
 }
 
 /* ---- quantised models ---- */
@@ -563,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_vectors_are_f32_in_gguf_and_restored),
         cmocka_unit_test(test_other_programs_keys_are_there),
         cmocka_unit_test(test_q4_files_hold_embedding_and_head_as_q8),
+        cmocka_unit_test(test_k_files_hold_what_the_rule_says_and_read_back_as_written),
         cmocka_unit_test(test_quantised_weights_stay_as_stored_and_widen_when_asked),
         cmocka_unit_test(test_a_type_without_a_kernel_is_widened_and_kept_on_saving),
         cmocka_unit_test(test_keys_alone_make_the_same_config),

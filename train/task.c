@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static const sv_task *const tasks[] = { &sv_task_chain100 };
+static const sv_task *const tasks[] = { &sv_task_chain100, &sv_task_countdown3, &sv_task_add,   &sv_task_sort,
+                                        &sv_task_maze,     &sv_task_reverse,    &sv_task_parity };
 
 const sv_task *sv_task_find(const char *name)
 {
@@ -22,7 +23,7 @@ const sv_task *sv_task_at(uint32_t i)
 
 const char *sv_task_names(void)
 {
-    return "chain100";
+    return "chain100, countdown-3, add, sort, maze, reverse, parity";
 }
 
 const char *sv_verdict_name(sv_verdict v)

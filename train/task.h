@@ -53,6 +53,7 @@ const char *sv_task_names(void);               /* "chain100, ...", for messages 
 const sv_task *sv_task_at(uint32_t i);         /* in the order of names; NULL behind the last */
 const char *sv_verdict_name(sv_verdict v);     /* "correct" */
 
-extern const sv_task sv_task_chain100;
+extern const sv_task sv_task_chain100, sv_task_countdown3, sv_task_add, sv_task_sort, sv_task_maze, sv_task_reverse,
+    sv_task_parity;
 
 #endif

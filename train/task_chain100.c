@@ -10,15 +10,6 @@
 #define N_DIGIT 6
 #define N_TEXT (2 * N_DIGIT - 1)
 
-/* FNV-1a, 32 bits (Fowler, Noll, Vo). */
-static uint32_t fnv32(const char *text, size_t n)
-{
-    uint32_t h = 0x811c9dc5u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (uint8_t)text[i]) * 0x01000193u;
-    return h;
-}
-
 /* One of all problems, uniform. Positions 3 attempt ... 3 attempt + 2 of (seed, task, split, i). */
 static void any_problem(uint64_t seed, uint32_t split, uint32_t i, uint32_t attempt, char text[N_TEXT])
 {
@@ -35,7 +26,7 @@ static void find_problem(uint64_t seed, sv_split split, uint32_t i, char text[N_
 {
     for (uint32_t attempt = 0;; attempt++) {
         any_problem(seed, (uint32_t)split, i, attempt, text);
-        if ((fnv32(text, N_TEXT) % 10 == 0) == (split == SV_SPLIT_TEST))
+        if (sv_task_is_held_out((sv_str){ text, N_TEXT }) == (split == SV_SPLIT_TEST))
             return;
     }
 }
@@ -104,32 +95,26 @@ static void row(uint64_t seed, uint32_t step, uint32_t r, double worked, sv_byte
         sv_bytes_printf(completion, "</think><answer>%d</answer>", work(text, NULL));
 }
 
-/* 1 to 4 digits. */
-static bool answer_of(sv_str output, bool one_answer, uint64_t *x)
-{
-    sv_str text;
-    return sv_task_answer(output, one_answer, &text) && sv_task_number(text, 4, x);
-}
-
 static sv_verdict verify(sv_str text, sv_str output, bool ended, bool one_answer)
 {
+    sv_str found;
+    sv_verdict v;
     uint64_t x;
     if (!is_problem(text))
         return SV_VERDICT_UNSUPPORTED;
-    if (output.n > SV_TASK_MAX_OUTPUT)
-        return SV_VERDICT_MALFORMED;
-    if (!ended)
-        return SV_VERDICT_TRUNCATED;
-    if (!answer_of(output, one_answer, &x))
+    if (!sv_task_block(output, ended, one_answer, &found, &v))
+        return v;
+    if (!sv_task_number(found, 4, &x))
         return SV_VERDICT_MALFORMED;
     return x == (uint64_t)work(text.p, NULL) ? SV_VERDICT_CORRECT : SV_VERDICT_WELL_FORMED;
 }
 
 static bool answer(sv_str text, sv_str output, sv_bytes *out)
 {
+    sv_str found;
     uint64_t x;
     (void)text;
-    if (!answer_of(output, false, &x))
+    if (!sv_task_answer(output, false, &found) || !sv_task_number(found, 4, &x))
         return false;
     sv_bytes_printf(out, "%llu", (unsigned long long)x);
     return true;

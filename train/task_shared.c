@@ -54,12 +54,33 @@ bool sv_task_number(sv_str text, uint32_t max_digits, uint64_t *out)
     return true;
 }
 
-void sv_task_shuffle(uint8_t *item, uint32_t n, uint64_t seed, uint32_t split, uint32_t i, uint32_t position)
+bool sv_task_block(sv_str output, bool ended, bool one_answer, sv_str *text, sv_verdict *v)
+{
+    *v = ended ? SV_VERDICT_MALFORMED : SV_VERDICT_TRUNCATED;
+    return ended && sv_task_answer(output, one_answer, text);
+}
+
+sv_str sv_task_bare(sv_str problem)
+{
+    if (sv_str_ends(problem, ":"))
+        problem.n--;
+    return problem;
+}
+
+bool sv_task_is_held_out(sv_str text)
+{
+    uint32_t h = 0x811c9dc5u;
+    for (size_t i = 0; i < text.n; i++)
+        h = (h ^ (uint8_t)text.p[i]) * 0x01000193u;
+    return h % 10 == 0;
+}
+
+void sv_task_shuffle(uint16_t *item, uint32_t n, uint64_t seed, uint32_t stream, uint32_t step, uint32_t row,
+                     uint32_t position)
 {
     for (uint32_t k = n; k > 1; k--) {
-        sv_philox w = sv_philox_at(seed, SV_STREAM_TASK, split, i, position + n - k);
-        uint32_t at = sv_task_draw(w.w[0], k);
-        uint8_t t = item[k - 1];
+        uint32_t at = sv_task_draw(sv_philox_at(seed, stream, step, row, position + n - k).w[0], k);
+        uint16_t t = item[k - 1];
         item[k - 1] = item[at];
         item[at] = t;
     }

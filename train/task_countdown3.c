@@ -47,7 +47,7 @@ static bool is_kept(expr *e)
 static uint32_t list(const uint8_t m[3], expr out[MAX_EXPR])
 {
     static const uint8_t order[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
-    uint32_t n = 0, seen[6], n_seen = 0;
+    uint32_t n = 0, seen[6] = { 0 }, n_seen = 0;
     for (int p = 0; p < 6; p++) {
         uint8_t d[3] = { m[order[p][0]], m[order[p][1]], m[order[p][2]] };
         uint32_t code = d[0] * 100u + d[1] * 10u + d[2];

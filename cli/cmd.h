@@ -42,6 +42,8 @@ sv_err sv_chat_ids(const sv_model *m, const json_t *messages, bool no_think, sv_
 sv_err sv_raw_ids(const sv_model *m, sv_str text, sv_ids *out);
 /* One user message by template when the model has one and `raw` is false. */
 sv_err sv_user_ids(const sv_model *m, sv_str text, bool raw, sv_ids *out);
+/* True when a prompt's end opens a block of thought that it does not close. */
+bool sv_opens_thought(const sv_model *m, const uint32_t *prompt, uint32_t n);
 
 /* ---- one answer ---- */
 typedef struct sv_answer {

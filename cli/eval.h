@@ -7,20 +7,28 @@
 
 #include "cli/cmd.h"
 #include "train/metric.h"
+#include "train/problems.h"
 #include "train/task.h"
 
 /* ---- problems ---- */
 
+/* Problems of a built-in task, or of a file. */
 typedef struct sv_eval_set {
-    const char *name; /* "chain100" */
+    const char *name; /* "chain100", or the file */
     uint32_t n;
-    const sv_task *task;
+    const sv_task *task; /* NULL: a file */
     uint64_t task_seed;
-    uint8_t hash[32]; /* of all problems' texts */
+    sv_problems *file;  /* NULL: a task */
+    const char *system; /* file: a system message in front, or NULL */
+    uint8_t hash[32];   /* of all problems' texts; of the file */
 } sv_eval_set;
 
 /* Held-out problems 0 ... n - 1 of a built-in task; n 0 or too large: all of them. */
 void sv_eval_set_task(const sv_task *task, uint64_t seed, uint32_t n, sv_eval_set *out);
+/* The first n problems (0: all) of a file. verifier NULL: each row names its own. system: a message in front, or NULL;
+ * it must outlive the set. */
+sv_err sv_eval_set_file(const char *path, const sv_verifier *verifier, uint64_t n, const char *system,
+                        sv_eval_set *out);
 void sv_eval_set_close(sv_eval_set *set);
 /* The problem's text appended. */
 void sv_eval_set_text(const sv_eval_set *set, uint32_t i, sv_bytes *out);
@@ -32,7 +40,9 @@ typedef struct sv_eval_verdict {
     sv_verdict strict, flexible;
     bool has_answer;
 } sv_eval_verdict;
-sv_eval_verdict sv_eval_set_judge(const sv_eval_set *set, uint32_t i, sv_str output, bool ended, sv_bytes *answer);
+/* in_thought: the prompt ended inside a block of thought. */
+sv_eval_verdict sv_eval_set_judge(const sv_eval_set *set, uint32_t i, sv_str output, bool ended, bool in_thought,
+                                  sv_bytes *answer);
 /* Prompt of a problem of a task by the model's chat template; forced: behind the first n_force bytes of the problem. */
 sv_err sv_eval_prompt(const sv_model *m, const sv_task *task, sv_str problem, bool forced, sv_ids *out);
 

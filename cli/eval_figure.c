@@ -88,6 +88,9 @@ static void measure_samples(sv_eval_result *r, const sv_eval_part *p, bool flexi
             row[n_k + j] = vote_is_right(p, i, k[j], scratch);
     }
     sv_bootstrap(value, r->set->n, n_col, r->opts.sampling.seed, out);
+    for (uint32_t j = 0; j < n_col; j++) /* all alike: no resample can differ, which is not certainty */
+        if (out[j].low == out[j].high && (out[j].value == 0 || out[j].value == 1))
+            out[j] = sv_wilson(out[j].value == 1 ? r->set->n : 0, r->set->n);
     const char *prefix = p->forced ? "forced_" : "";
     char name[32];
     for (uint32_t j = 0; j < n_col; j++) {
@@ -145,8 +148,11 @@ void sv_eval_measure(sv_eval_result *r)
                 measure_samples(r, p, flexible);
         measure_form(r, p);
     }
-    if (r->set->task != NULL && r->set->task->blind != NULL)
+    if (r->set->task != NULL)
         measure_blind(r);
+    else if (r->set->file->n_unsupported > 0)
+        add_plain(r, "", "left_out",
+                  (double)r->set->file->n_unsupported / (double)(r->set->file->n_unsupported + r->set->n), true);
 }
 
 const sv_eval_figure *sv_eval_figure_of(const sv_eval_result *r, const char *name)

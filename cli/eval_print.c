@@ -77,8 +77,8 @@ void sv_eval_print(const sv_eval_result *r, const char *model, bool json)
     }
     if (model != NULL)
         sv_out("%s\n", model);
-    sv_out("%s, %u held-out problems, %u answers each (95 %% intervals; %s)\n", r->set->name, r->set->n,
-           r->opts.n_sample, sv_time_words(r->seconds));
+    sv_out("%s, %u %s, %u answers each (95 %% intervals; %s)\n", r->set->name, r->set->n,
+           r->set->task != NULL ? "held-out problems" : "problems", r->opts.n_sample, sv_time_words(r->seconds));
     for (uint32_t i = 0; i < r->n_figure; i++)
         if (is_shown(&r->figure[i]))
             print_figure(&r->figure[i]);

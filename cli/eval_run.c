@@ -81,9 +81,11 @@ static void judge(const run *r, const sv_eval_part *p, uint32_t problem, sv_eval
         sv_bytes_add(&w->text, text.p, r->set->task->n_force);
         sv_bytes_done(&text);
     }
-    sv_tokenizer_decode(r->m->tokenizer, w->ids.id, w->ids.n, true, &w->text);
-    w->verdict =
-        sv_eval_set_judge(r->set, problem, (sv_str){ w->text.p ? w->text.p : "", w->text.n }, w->ended, &w->answer);
+    const sv_ids *prompt = &r->prompt[problem];
+    /* tasks mind their end token; a file's verifiers read what a user would see */
+    sv_tokenizer_decode(r->m->tokenizer, w->ids.id, w->ids.n, r->set->task != NULL, &w->text);
+    w->verdict = sv_eval_set_judge(r->set, problem, (sv_str){ w->text.p ? w->text.p : "", w->text.n }, w->ended,
+                                   sv_opens_thought(r->m, prompt->id, (uint32_t)prompt->n), &w->answer);
 }
 
 static sv_err run_part(run *r, sv_eval_part *p, uint64_t *hash)

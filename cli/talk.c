@@ -201,13 +201,12 @@ static bool is_piece(const sv_model *m, uint32_t id, const char *text)
     return sv_str_is(sv_tokenizer_piece(m->tokenizer, id), text);
 }
 
-/* True when the prompt opens a block of thought that it does not close. */
-static bool opens_thought(const sv_model *m, const sv_request *r)
+bool sv_opens_thought(const sv_model *m, const uint32_t *prompt, uint32_t n)
 {
-    for (uint32_t i = r->n_prompt; i-- > 0 && r->n_prompt - i < 8;)
-        if (is_piece(m, r->prompt[i], "<think>"))
+    for (uint32_t i = n; i-- > 0 && n - i < 8;)
+        if (is_piece(m, prompt[i], "<think>"))
             return true;
-        else if (is_piece(m, r->prompt[i], "</think>"))
+        else if (is_piece(m, prompt[i], "</think>"))
             return false;
     return false;
 }
@@ -237,7 +236,7 @@ sv_err sv_answer_run(sv_engine *e, const sv_model *m, const sv_request *r, sv_pi
     out->stopped = false;
     out->think_end = 0;
     out->first_s = 0;
-    out->has_thought = opens_thought(m, r);
+    out->has_thought = sv_opens_thought(m, r->prompt, r->n_prompt);
     sv_decoder_init(&d, m->tokenizer, false);
     SV_TRY(sv_engine_post(e, r, &ticket));
     while (has && !out->stopped) {

@@ -92,6 +92,68 @@ static void put(const char *name, const char *text)
     fclose(f);
 }
 
+static void test_a_file_of_problems_is_judged_by_its_verifier(void **state)
+{
+    (void)state;
+    if (cli_missing())
+        skip();
+    const char *m = model();
+    put("set.jsonl", "{\"prompt\":\"2*3*7+1+1+8:\",\"gold\":52}\n"
+                     "{\"messages\":[{\"role\":\"user\",\"content\":\"1-1-6-7+1-2\"}],\"answer\":\"86\"}\n\n"
+                     "{\"question\":\"1+1+1+1+1+1:\",\"gold\":\"x+y\"}\n");
+    const char *set = CLI_TEXT("%s/set.jsonl", cli_root);
+    assert_int_equal(cli(CLI_TEXT("eval %s --task %s --verifier number --samples 2 --max-tokens 60 --json", m, set)),
+                     0);
+    assert_true(cli_has(cli_out, "\"problems\":2,"));
+    assert_true(cli_has(cli_out, "\"left_out\":{\"value\":0.333"));
+    assert_false(cli_has(cli_out, "\"blind\""));
+    assert_true(cli_has(cli_err, "1 rows are left out"));
+    /* the task's judge and the verifier read the same answers alike */
+    assert_int_equal(cli(CLI_TEXT("eval %s --task %s --verifier number --samples 2 --max-tokens 60 -q --out %s/of", m,
+                                  set, cli_root)),
+                     0);
+    cli_read("of", cli_out, sizeof cli_out);
+    assert_true(cli_has(cli_out, "\"text\":\"2*3*7+1+1+8:\""));
+    assert_true(cli_has(cli_out, "</think><answer>"));
+    assert_true(cli_has(cli_out, "\"verdict\":\"well-formed\"") || cli_has(cli_out, "\"verdict\":\"correct\""));
+    put("own.jsonl", "{\"prompt\":\"2*3*7+1+1+8:\",\"gold\":52,\"verifier\":\"exact\"}\n");
+    assert_int_equal(cli(CLI_TEXT("eval %s --task %s/own.jsonl --samples 1 --max-tokens 60 --problems 1", m, cli_root)),
+                     0);
+}
+
+static int file_of(const char *text, const char *flags)
+{
+    put("bad.jsonl", text);
+    return cli(CLI_TEXT("eval %s/no-model --task %s/bad.jsonl %s", cli_root, cli_root, flags));
+}
+
+static void test_bad_gold_is_named_with_its_line_before_the_model_is_read(void **state)
+{
+    (void)state;
+    if (cli_missing())
+        skip();
+    assert_int_equal(file_of("{\"prompt\":\"a\",\"gold\":\"#### 1\"}\n{\"prompt\":\"b\",\"gold\":\"one\"}\n"
+                             "{\"prompt\":\"c\"}\n",
+                             "--verifier gsm8k"),
+                     3);
+    assert_true(cli_has(cli_err, "bad.jsonl:2: the gold answer 'one'"));
+    assert_true(cli_has(cli_err, "2 of 3 rows have such a fault"));
+    assert_int_equal(file_of("{\"prompt\":\"a\",\"gold\":\"1\"}\n{\"prompt\":\"b\",\n", "--verifier exact"), 3);
+    assert_true(cli_has(cli_err, "bad.jsonl:2:"));
+    assert_int_equal(file_of("{\"gold\":\"1\"}\n", "--verifier exact"), 3);
+    assert_true(cli_has(cli_err, "bad.jsonl:1: no prompt"));
+    assert_int_equal(file_of("{\"prompt\":\"a\",\"gold\":\"1\"}\n", ""), 2);
+    assert_true(cli_has(cli_err, "no verifier; name one of gsm8k"));
+    assert_int_equal(file_of("{\"prompt\":\"a\",\"gold\":\"1\",\"verifier\":\"maths\"}\n", ""), 3);
+    assert_int_equal(file_of("", "--verifier exact"), 3);
+    assert_int_equal(file_of("{\"prompt\":\"a\",\"gold\":\"1\"}\n", "--verifier exakt"), 2);
+    assert_true(cli_has(cli_err, "did you mean 'exact'"));
+    assert_int_equal(file_of("{\"nums\":[1,2],\"target\":3}\n", "--verifier countdown"), 3);
+    assert_true(cli_has(cli_err, "no-model"));
+    assert_int_equal(cli(CLI_TEXT("eval %s/no-model --task chain100 --verifier exact", cli_root)), 2);
+    assert_int_equal(cli(CLI_TEXT("eval %s/no-model --task %s/none.jsonl --verifier exact", cli_root, cli_root)), 3);
+}
+
 static int gate(const char *text)
 {
     put("gate", text);
@@ -135,7 +197,7 @@ static void test_wrong_use_is_said_before_anything_runs(void **state)
         skip();
     const char *m = model();
     assert_int_equal(cli(CLI_TEXT("eval %s", m)), 2);
-    assert_true(cli_has(cli_err, "give --task"));
+    assert_true(cli_has(cli_err, "give --task FILE.jsonl, or a built-in task: chain100, countdown-3"));
     assert_int_equal(cli(CLI_TEXT("eval %s --task chain10", m)), 2);
     assert_true(cli_has(cli_err, "did you mean 'chain100'"));
     assert_int_equal(cli(CLI_TEXT("eval %s --task chain100 --problems 301", m)), 2);
@@ -155,6 +217,8 @@ int main(void)
         cmocka_unit_test(test_an_evaluation_names_its_figures_with_intervals),
         cmocka_unit_test(test_answers_do_not_depend_on_threads_and_neighbours),
         cmocka_unit_test(test_a_model_against_itself_shows_no_difference),
+        cmocka_unit_test(test_a_file_of_problems_is_judged_by_its_verifier),
+        cmocka_unit_test(test_bad_gold_is_named_with_its_line_before_the_model_is_read),
         cmocka_unit_test(test_a_missed_criterion_is_named_with_its_value_and_exits_1),
         cmocka_unit_test(test_gate_files_that_are_off_are_wrong_use),
         cmocka_unit_test(test_wrong_use_is_said_before_anything_runs),

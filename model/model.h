@@ -58,7 +58,7 @@ float *sv_model_weight(sv_model *m, uint32_t id);
  * (made when missing). Weights come from m, but for those where weight[id] is not NULL (F32, dense). dtype: what to
  * store matrices as (SV_DT_F32, BF16, F16), SV_DTYPE_COUNT keeps each tensor's own where safetensors can say it. */
 sv_err sv_model_save(const sv_model *m, const char *dir, const float *const *weight, sv_dtype dtype);
-/* GGUF: dtype F32, F16, BF16, Q8_0, Q4_0, or SV_DTYPE_COUNT to keep each tensor's own. */
+/* GGUF: dtype F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K, Q6_K, or SV_DTYPE_COUNT to keep each tensor's own. */
 sv_err sv_model_save_gguf(const sv_model *m, const char *path, sv_dtype dtype);
 
 /* config.json's object -> sv_config, and back for a GGUF file that has none. */

@@ -7,10 +7,13 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "format/safetensors.h"
 #include "model/save_impl.h"
 #include "num/kblock.h"
 #include "num/kquant.h"
+
+#define MAX_THREAD 64u
 
 /* ---- JSON as transformers writes it: keys in their order, two spaces; numbers the shortest that read back ---- */
 
@@ -139,18 +142,61 @@ static bool narrow_row(sv_dtype to, const float *x, uint64_t n, uint8_t *row)
     return true;
 }
 
+/* Rows that threads take by number; the answer does not depend on who took which. */
+typedef struct narrow_job {
+    const sv_stored *from;
+    const float *other; /* rows in F32 instead, or NULL */
+    sv_dtype to;
+    uint8_t *out;
+    uint64_t n_row, n_col;
+    uint64_t next, bad; /* atomic: the next row; the lowest that the type cannot hold, n_row: none */
+} narrow_job;
+
+static void narrow_rows(void *arg)
+{
+    narrow_job *j = arg;
+    const uint64_t row_bytes = sv_dtype_row_bytes(j->to, j->n_col), from_bytes = j->from->bytes / j->n_row;
+    float *wide = sv_mem_new(j->n_col * sizeof *wide);
+    for (;;) {
+        uint64_t r = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
+        if (r >= j->n_row)
+            break;
+        const float *x = j->other ? j->other + r * j->n_col : wide;
+        if (!j->other)
+            sv_widen(j->from->dtype, (const uint8_t *)j->from->data + r * from_bytes, 1, j->n_col, wide);
+        if (narrow_row(j->to, x, j->n_col, j->out + r * row_bytes))
+            continue;
+        uint64_t bad = __atomic_load_n(&j->bad, __ATOMIC_RELAXED);
+        while (r < bad && !__atomic_compare_exchange_n(&j->bad, &bad, r, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            ;
+    }
+    sv_mem_free(wide);
+}
+
+/* Block types are searched for, which is worth threads; others are as fast as memory. */
+static void narrow_all(narrow_job *j)
+{
+    sv_thread *thread[MAX_THREAD];
+    uint32_t want = sv_dtype_is_block(j->to) ? sv_thread_cores() : 1, n = 0;
+    want = want > MAX_THREAD ? MAX_THREAD : want;
+    while (n + 1 < want && sv_thread_start("sv-narrow", narrow_rows, j, &thread[n]) == SV_OK)
+        n++;
+    narrow_rows(j);
+    for (uint32_t i = 0; i < n; i++)
+        sv_thread_join(thread[i]);
+}
+
 sv_err sv_weight_convert(const sv_model *m, uint32_t id, const float *other, sv_dtype to, sv_arena *a,
                          sv_named_tensor *t)
 {
-    const sv_model_own *o = sv_model_own_of(m);
+    const sv_stored *from = &sv_model_own_of(m)->stored[id];
     const sv_tensor *shape = &m->shape[id];
     uint64_t n_col = shape->dim[shape->n_dim - 1], n_row = sv_tensor_items(shape) / n_col;
-    uint64_t row_bytes = sv_dtype_row_bytes(to, n_col);
     void *out;
     t->dtype = to;
-    t->bytes = n_row * row_bytes;
-    if (!other && to == o->stored[id].dtype) {
-        t->data = o->stored[id].data;
+    t->bytes = n_row * sv_dtype_row_bytes(to, n_col);
+    if (!other && to == from->dtype) {
+        t->data = from->data;
         return SV_OK;
     }
     if (other && to == SV_DT_F32) {
@@ -159,19 +205,12 @@ sv_err sv_weight_convert(const sv_model *m, uint32_t id, const float *other, sv_
     }
     SV_TRY(sv_weight_block(a, t->bytes, &out));
     t->data = out;
-    float *wide = sv_mem_new(n_col * sizeof *wide);
-    sv_err e = SV_OK;
-    for (uint64_t r = 0; r < n_row && e == SV_OK; r++) {
-        const float *x = other ? other + r * n_col : wide;
-        if (!other)
-            sv_widen(o->stored[id].dtype, (const uint8_t *)o->stored[id].data + r * (o->stored[id].bytes / n_row), 1,
-                     n_col, wide);
-        if (!narrow_row(to, x, n_col, (uint8_t *)out + r * row_bytes))
-            e = sv_fail(SV_E_DTYPE, "tensor %s: row %llu has a value that %s cannot hold; write BF16 or F32 instead",
-                        sv_str_quote(sv_str_of(t->name)), (unsigned long long)r, sv_dtype_name(to));
-    }
-    sv_mem_free(wide);
-    return e;
+    narrow_job j = { .from = from, .other = other, .to = to, .out = out, .n_row = n_row, .n_col = n_col, .bad = n_row };
+    narrow_all(&j);
+    if (j.bad == n_row)
+        return SV_OK;
+    return sv_fail(SV_E_DTYPE, "tensor %s: row %llu has a value that %s cannot hold; write BF16 or F32 instead",
+                   sv_str_quote(sv_str_of(t->name)), (unsigned long long)j.bad, sv_dtype_name(to));
 }
 
 void sv_weight_dims(const sv_tensor *shape, sv_named_tensor *t)

@@ -344,8 +344,8 @@ static sv_err add_keys(writer *w)
 
 /* ---- tensors ---- */
 
-/* The type to write a matrix as. The embedding and the head get more bits: Q8_0 in Q4_0 files, Q6_K in Q4_K and Q5_K
- * files. Rows that are no whole blocks: Q8_0 instead of a K type, else F16. */
+/* The type to write a matrix as. The embedding and the head get more bits: Q8_0 in Q4_0 and Q4_1 files, Q6_K in Q4_K
+ * and Q5_K files. Rows that are no whole blocks: Q8_0 instead of a K type, else F16. */
 static sv_dtype matrix_dtype(writer *w, const sv_weight *weight, const sv_tensor *shape, sv_dtype own)
 {
     sv_dtype t = w->dtype;
@@ -353,7 +353,7 @@ static sv_dtype matrix_dtype(writer *w, const sv_weight *weight, const sv_tensor
     if (t == SV_DTYPE_COUNT)
         return own;
     if (strcmp(weight->gguf, "token_embd.weight") == 0 || strcmp(weight->gguf, "output.weight") == 0)
-        t = t == SV_DT_Q4_0 ? SV_DT_Q8_0 : t == SV_DT_Q4_K || t == SV_DT_Q5_K ? SV_DT_Q6_K : t;
+        t = t == SV_DT_Q4_0 || t == SV_DT_Q4_1 ? SV_DT_Q8_0 : t == SV_DT_Q4_K || t == SV_DT_Q5_K ? SV_DT_Q6_K : t;
     if (n_col % sv_dtype_block_items(t) == 0)
         return t;
     w->n_narrow++;

@@ -86,13 +86,11 @@ static bool gsm8k_extract(sv_str visible, sv_extract how, found *out)
     return how == SV_EXTRACT_FLEXIBLE ? gsm8k_flexible(visible, out) : gsm8k_strict(visible, out);
 }
 
-/* Without "," and "$", and without a "." at the end. */
+/* Without "," and "$", then without a "." at the end. */
 static bool gsm8k_value(sv_str text, sv_scalar *out)
 {
     char bare[32];
     size_t n = 0;
-    if (text.n > 0 && text.p[text.n - 1] == '.')
-        text.n--;
     for (size_t i = 0; i < text.n; i++) {
         if (text.p[i] == ',' || text.p[i] == '$')
             continue;
@@ -100,6 +98,8 @@ static bool gsm8k_value(sv_str text, sv_scalar *out)
             return false;
         bare[n++] = text.p[i];
     }
+    if (n > 0 && bare[n - 1] == '.')
+        n--;
     return sv_scalar_decimal((sv_str){ bare, n }, out);
 }
 

@@ -27,10 +27,16 @@
 
 #define SPIN_NS 20000 /* about ten times what it costs to wake a sleeping thread */
 
+typedef struct worker_arg {
+    sv_cpu_pool *pool;
+    uint32_t tid;
+} worker_arg;
+
 struct sv_cpu_pool {
     uint32_t n_thread, n_started;
     uint32_t spin; /* rounds of RELAX before sleeping; 0 when there are more threads than cores */
     pthread_t *thread;
+    worker_arg *arg; /* of each thread: a worker allocates and frees nothing, so that it may start late unseen */
     sv_cpu_job job;
     void *ctx;
     _Atomic uint32_t *claim; /* [n_thread] the last epoch whose share was taken */
@@ -40,11 +46,6 @@ struct sv_cpu_pool {
     _Alignas(SV_CPU_CACHE_LINE) _Atomic uint32_t pending; /* shares not done yet; the caller waits for 0 */
     _Atomic uint32_t caller_sleeps;
 };
-
-typedef struct worker_arg {
-    sv_cpu_pool *pool;
-    uint32_t tid;
-} worker_arg;
 
 static void futex_wait(_Atomic uint32_t *at, uint32_t expected)
 {
@@ -127,8 +128,7 @@ static bool claim_share(sv_cpu_pool *p, uint32_t i, uint32_t epoch)
 
 static void *worker(void *p)
 {
-    worker_arg arg = *(worker_arg *)p;
-    free(p);
+    const worker_arg arg = *(const worker_arg *)p;
     sv_cpu_pool *pool = arg.pool;
     sv_cpu_fp_enter();
     uint32_t seen = 0;
@@ -165,23 +165,20 @@ sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread)
         return NULL;
     *p = (sv_cpu_pool){ .n_thread = n_thread };
     p->thread = calloc(n_thread, sizeof *p->thread);
+    p->arg = calloc(n_thread, sizeof *p->arg);
     p->claim = calloc(n_thread, sizeof *p->claim);
-    if (p->thread == NULL || p->claim == NULL) {
+    if (p->thread == NULL || p->arg == NULL || p->claim == NULL) {
         free(p->thread);
+        free(p->arg);
         free(p->claim);
         free(p);
         return NULL;
     }
     p->spin = n_thread <= sv_cpu_cores() ? spin_rounds() : 0;
     for (uint32_t i = 1; i < n_thread; i++) {
-        worker_arg *arg = malloc(sizeof *arg);
-        if (arg == NULL)
+        p->arg[i] = (worker_arg){ p, i };
+        if (pthread_create(&p->thread[i], NULL, worker, &p->arg[i]) != 0)
             break;
-        *arg = (worker_arg){ p, i };
-        if (pthread_create(&p->thread[i], NULL, worker, arg) != 0) {
-            free(arg);
-            break;
-        }
         p->n_started++;
     }
     if (p->n_started + 1 < n_thread) {
@@ -209,6 +206,7 @@ void sv_cpu_pool_drop(sv_cpu_pool *p)
     for (uint32_t i = 1; i <= p->n_started; i++)
         pthread_join(p->thread[i], NULL);
     free(p->thread);
+    free(p->arg);
     free(p->claim);
     free(p);
 }

@@ -12,6 +12,7 @@
 /* clang-format off */
 #define SV_TILES(X) \
     X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
+#define SV_TILES_F32(X) X(3, 2)
 /* clang-format on */
 /* Block products: rows, and groups of SV_W columns, at most SV_DOT_SUMS sums. */
 #define SV_DOT_MR 4

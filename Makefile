@@ -19,7 +19,7 @@ CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE $(OPT) -g -fPIC -pthread -MMD -MP -Iinclud
 LINK       = $(CC) $(if $(SAN),-fsanitize=$(SAN)) -pthread -rdynamic
 LIBS       = $(PKG_LIBS) -lm -ldl
 
-FLOORS   := base num op format text chip run model infer train
+FLOORS   := base num op format text chip run model infer train rl
 SRC      := $(foreach d,$(FLOORS),$(wildcard $(d)/*.c)) $(wildcard chips/cpu/*.c chips/ref/*.c chips/null/*.c chips/odd/*.c)
 ifeq ($(ARCH),aarch64)
   SRC := $(filter-out %/isa_avx2.c %/isa_avx512.c %/isa_avx512emu.c,$(SRC))

@@ -17,6 +17,13 @@ double sv_clock_s(void)
     return (double)sv_clock_ns() * 1e-9;
 }
 
+double sv_clock_core_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 int64_t sv_clock_unix(void)
 {
     struct timespec t;

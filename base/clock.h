@@ -6,8 +6,9 @@
 
 #include <stdint.h>
 
-uint64_t sv_clock_ns(void);  /* monotonic */
-double sv_clock_s(void);     /* the same in seconds */
-int64_t sv_clock_unix(void); /* wall clock, seconds since 1970 UTC */
+uint64_t sv_clock_ns(void);   /* monotonic */
+double sv_clock_s(void);      /* the same in seconds */
+double sv_clock_core_s(void); /* processor time of the whole process, seconds */
+int64_t sv_clock_unix(void);  /* wall clock, seconds since 1970 UTC */
 
 #endif

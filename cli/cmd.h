@@ -76,13 +76,19 @@ uint32_t sv_verify_chips(sv_arena *arena, const char *spec[16]);
 
 /* ---- training, used by demo ---- */
 typedef struct sv_train sv_train;
+typedef struct sv_recipe sv_recipe;
 typedef struct sv_train_loop {
     bool json;
     float *loss; /* every step's, by sv_mem */
     size_t n_loss, cap_loss;
     bool stopped;
+    const char *what;     /* that `loss` is; NULL: the loss */
+    uint64_t n_generated; /* RL: tokens */
+    double seconds;       /* RL: of steps */
 } sv_train_loop;
 sv_err sv_train_run(sv_train *t, sv_train_loop *loop);
+/* The same for train.method: rl. */
+sv_err sv_train_run_rl(sv_train *t, const sv_recipe *r, sv_train_loop *loop);
 void sv_train_draw(const sv_train_loop *loop, uint64_t first_step);
 
 #endif

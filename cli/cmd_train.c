@@ -77,7 +77,7 @@ void sv_train_draw(const sv_train_loop *loop, uint64_t first_step)
     if (loop->n_loss < 2 || loop->json)
         return;
     sv_plot(loop->loss, loop->n_loss, 64, 10, &b);
-    sv_note("%s", "loss");
+    sv_note("%s", loop->what ? loop->what : "loss");
     sv_note("%s          step %llu%*llu", b.p, (unsigned long long)first_step, 58,
             (unsigned long long)(first_step + loop->n_loss - 1));
     sv_bytes_done(&b);
@@ -213,7 +213,8 @@ static sv_err run(const sv_args *a, const sv_recipe *r)
     SV_TRY(sv_train_open(r, &t));
     uint64_t first = sv_train_steps_made(t) + 1;
     tell_open(t, r, sv_runner_machine(sv_train_runner(t)));
-    sv_err err = sv_train_run(t, &loop);
+    bool rl = sv_recipe_is(r, SV_KEY_METHOD, "rl");
+    sv_err err = rl ? sv_train_run_rl(t, r, &loop) : sv_train_run(t, &loop);
     sv_train_draw(&loop, first);
     if (err == SV_OK)
         err = tell_end(t, a, &loop);

@@ -19,6 +19,7 @@ typedef struct sv_engine_opts {
     uint32_t max_running; /* sequences in one step; 0: 1 */
     uint32_t n_page;      /* KV pages; 0: max_running sequences of n_ctx */
     uint32_t chunk;       /* prompt tokens in one step; 0: 256 */
+    sv_runner *share;     /* serve from this runner's weights (runner.h); chip and machine are its own; NULL: none */
 } sv_engine_opts;
 
 sv_err sv_engine_open(const sv_model *m, const sv_engine_opts *opts, sv_engine **out);

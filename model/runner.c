@@ -29,7 +29,7 @@ struct sv_runner {
     cached plan[N_PLAN];
     uint64_t clock;
     uint32_t n_page;
-    bool train;
+    bool train, is_shared;
     sv_trace_fn trace;
     void *trace_ctx;
 };
@@ -82,13 +82,30 @@ static sv_err make_pages(sv_runner *r)
                            { r->n_page, c->n_kv_head, SV_PAGE, c->d_head } };
     for (uint32_t i = 0; i < 2 * c->n_layer; i++) {
         sv_tensor shape = sv_tensor_make(SV_DT_F32, 4, dim[i & 1]);
+        if (sv_store_find(r->store, SV_KIND_KV, i) != NULL)
+            return sv_fail(SV_E_ARG, "this store has KV pages already: one engine serves from it at a time");
         SV_TRY(sv_store_raw(r->store, SV_KIND_KV, i, &shape));
     }
     return SV_OK;
 }
 
+/* Weights and the RoPE table are those of another runner; only pages are added to its store. */
+static sv_err share(sv_runner *r, sv_runner *of)
+{
+    uint32_t n = sv_weight_ids(&of->config);
+    r->is_shared = true;
+    r->config = of->config;
+    r->machine = of->machine;
+    r->store = of->store;
+    r->weight = sv_mem_new(n * sizeof *r->weight);
+    memcpy(r->weight, of->weight, n * sizeof *r->weight);
+    return make_pages(r);
+}
+
 static sv_err fill(sv_runner *r, const sv_runner_opts *o)
 {
+    if (o->share != NULL)
+        return share(r, o->share);
     SV_TRY(sv_machine_open(o->chip, &o->machine, &r->machine));
     r->store = sv_store_make(r->machine);
     SV_TRY(put_weights(r));
@@ -124,8 +141,10 @@ void sv_runner_close(sv_runner *r)
     for (int i = 0; i < N_PLAN; i++)
         sv_plan_drop(r->plan[i].plan);
     sv_tape_drop(r->tape);
-    sv_store_drop(r->store);
-    sv_machine_close(r->machine);
+    if (!r->is_shared) {
+        sv_store_drop(r->store);
+        sv_machine_close(r->machine);
+    }
     sv_mem_free(r->weight);
     sv_mem_free(r);
 }

@@ -14,9 +14,11 @@ typedef struct sv_runner sv_runner;
 typedef struct sv_runner_opts {
     const char *chip; /* as sv_chip_open */
     sv_machine_opts machine;
-    uint32_t n_ctx;  /* longest sequence; 0: the model's */
-    uint32_t n_page; /* KV pages of 32 positions; 0: enough for one sequence of n_ctx */
-    bool train;      /* weights stay plain F32 and get gradients; no KV pages */
+    uint32_t n_ctx;   /* longest sequence; 0: the model's */
+    uint32_t n_page;  /* KV pages of 32 positions; 0: enough for one sequence of n_ctx */
+    bool train;       /* weights stay plain F32 and get gradients; no KV pages */
+    sv_runner *share; /* serve from the machine and the weights of this runner, which outlives the new one: what trains
+                         is what serves, nothing is copied. chip, machine and n_ctx are its own; NULL: none */
 } sv_runner_opts;
 
 sv_err sv_runner_open(const sv_model *m, const sv_runner_opts *opts, sv_runner **out);

@@ -11,15 +11,16 @@
 
 /* Stream numbers keep draws of different purpose apart. Append only: the numbers are part of results. */
 typedef enum sv_stream {
-    SV_STREAM_SAMPLE = 1, /* tokens of answers */
-    SV_STREAM_PROMPT = 2, /* order of prompts */
-    SV_STREAM_EPOCH = 3,  /* order of rows in an epoch */
-    SV_STREAM_MINI = 4,   /* order of mini-batches */
-    SV_STREAM_INIT = 5,   /* initial weights */
-    SV_STREAM_BOOT = 6,   /* bootstrap intervals */
-    SV_STREAM_TASK = 7,   /* made-up tasks */
-    SV_STREAM_AGREE = 8,  /* agreement of labels */
-    SV_STREAM_TEST = 9    /* operands of tests */
+    SV_STREAM_SAMPLE = 1,  /* tokens of answers */
+    SV_STREAM_PROMPT = 2,  /* order of prompts */
+    SV_STREAM_EPOCH = 3,   /* order of rows in an epoch */
+    SV_STREAM_MINI = 4,    /* order of mini-batches */
+    SV_STREAM_INIT = 5,    /* initial weights */
+    SV_STREAM_BOOT = 6,    /* bootstrap intervals */
+    SV_STREAM_TASK = 7,    /* made-up tasks */
+    SV_STREAM_AGREE = 8,   /* agreement of labels */
+    SV_STREAM_TEST = 9,    /* operands of tests */
+    SV_STREAM_ROLLOUT = 10 /* tokens of answers that train */
 } sv_stream;
 
 typedef struct sv_philox {

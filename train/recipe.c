@@ -180,6 +180,42 @@ static sv_err set_defaults(sv_recipe *r)
     return SV_OK;
 }
 
+/* What RL cannot be: a ratio that is biased, a baseline of nothing, more updates than answers. */
+static sv_err check_rl(const sv_recipe *r)
+{
+    static const sv_key f64[] = { SV_KEY_ROLLOUT_TEMP, SV_KEY_ROLLOUT_TOP_P, SV_KEY_ROLLOUT_MIN_P,
+                                  SV_KEY_ROLLOUT_REPETITION };
+    static const char *const neutral[] = { "1", "1", "0", "1" };
+    static const char why[] = "the sampler would draw from another distribution than the one whose log-prob is "
+                              "trained, and every ratio would be biased";
+    for (size_t i = 0; i < sizeof f64 / sizeof *f64; i++)
+        if (r->v[f64[i]].f != (double)(neutral[i][0] - '0'))
+            return sv_fail(SV_E_ARG, "%s: %s is %s: %s; use %s", place(r, r->v[f64[i]].line), rows[f64[i]].key,
+                           r->v[f64[i]].text, why, neutral[i]);
+    if (r->v[SV_KEY_ROLLOUT_TOP_K].u != 0)
+        return sv_fail(SV_E_ARG, "%s: rollout.top_k is %s: %s; use 0", place(r, r->v[SV_KEY_ROLLOUT_TOP_K].line),
+                       r->v[SV_KEY_ROLLOUT_TOP_K].text, why);
+    uint64_t b = r->v[SV_KEY_RL_PROMPTS].u, g = r->v[SV_KEY_RL_GROUP].u, m = r->v[SV_KEY_RL_UPDATES].u;
+    if (g == 1 && !sv_recipe_is(r, SV_KEY_RL_ADVANTAGE, "batch"))
+        return sv_fail(SV_E_ARG,
+                       "%s: rl.group_size is 1 and rl.advantage is %s, which compares the answers of one problem; use "
+                       "a group of 8 or more, or rl.advantage: batch",
+                       r->name, sv_recipe_text(r, SV_KEY_RL_ADVANTAGE));
+    if (m > b * g)
+        return sv_fail(SV_E_ARG, "%s: rl.updates is %llu, but a step has only %llu x %llu = %llu answers to share out",
+                       r->name, (unsigned long long)m, (unsigned long long)b, (unsigned long long)g,
+                       (unsigned long long)(b * g));
+    if (r->v[SV_KEY_RL_SHAPE].u > r->v[SV_KEY_ROLLOUT_TOKENS].u)
+        return sv_fail(SV_E_ARG, "%s: rl.shape_tokens is %llu, above rollout.max_tokens, %llu", r->name,
+                       (unsigned long long)r->v[SV_KEY_RL_SHAPE].u, (unsigned long long)r->v[SV_KEY_ROLLOUT_TOKENS].u);
+    if (sv_recipe_text(r, SV_KEY_TASK)[0] == '\0')
+        return sv_fail(SV_E_ARG, "%s: train.method: rl takes the problems of a built-in task; give data.task", r->name);
+    bool no_reference = r->model != NULL && sv_recipe_text(r, SV_KEY_RL_REFERENCE)[0] == '\0';
+    if (r->v[SV_KEY_RL_KL].f > 0 && no_reference)
+        return sv_fail(SV_E_ARG, "%s: rl.kl needs a reference; give model.from or rl.reference", r->name);
+    return SV_OK;
+}
+
 /* Rules between keys. */
 static sv_err check(const sv_recipe *r)
 {
@@ -200,7 +236,7 @@ static sv_err check(const sv_recipe *r)
         if (r->v[i].given && !rl)
             return sv_fail(SV_E_ARG, "%s: %s belongs to train.method: rl, but the method is %s", place(r, r->v[i].line),
                            rows[i].key, sv_recipe_text(r, SV_KEY_METHOD));
-    return SV_OK;
+    return rl ? check_rl(r) : SV_OK;
 }
 
 static sv_err override(sv_recipe *r, const char *set)

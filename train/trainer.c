@@ -253,17 +253,32 @@ static void fill_rates(sv_train *t, sv_train_report *r, double seconds)
     r->left_s = t->step_rate * (double)(r->steps > r->step ? r->steps - r->step : 0);
 }
 
-/* Gradients, guard, update of one batch. */
-static sv_err update(sv_train *t, const sv_row *row, size_t n, sv_train_report *r)
+static sv_err check_open(const sv_train *t)
 {
+    if (sv_train_done(t))
+        return sv_fail(SV_E_ARG, "%s: all %llu steps are made; raise train.steps in a new run.dir",
+                       sv_recipe_name(t->recipe), (unsigned long long)t->schedule.steps);
+    return SV_OK;
+}
+
+sv_err sv_train_gradient(sv_train *t, const sv_row *row, size_t n, float *lp, sv_train_report *r)
+{
+    SV_TRY(check_open(t));
     SV_TRY(sv_loss_clear(t->loss));
     SV_TRY(run_batch(t, row, n, true, &r->n_micro));
-    r->n_row = (uint32_t)n;
-    r->n_leaf = (uint32_t)t->batch.n_leaf;
-    r->n_tok = t->batch.n_tok;
+    r->n_row += (uint32_t)n;
+    r->n_leaf += (uint32_t)t->batch.n_leaf;
+    r->n_tok += t->batch.n_tok;
     r->n_counted = t->batch.n_want;
     r->loss = mean_loss(t);
-    SV_TRY(sv_optim_norm(t->optim, &r->grad_norm));
+    if (lp != NULL && t->batch.n_want > 0)
+        memcpy(lp, t->lp, t->batch.n_want * sizeof *lp);
+    return sv_optim_norm(t->optim, &r->grad_norm);
+}
+
+/* Guard and update. */
+sv_err sv_train_apply(sv_train *t, sv_train_report *r)
+{
     r->clip = sv_optim_clip(r->grad_norm, (float)sv_recipe_f64(t->recipe, SV_KEY_CLIP));
     r->lr = sv_schedule_rate(&t->schedule, t->mark.step);
     sv_guard_view view = sv_guard_step(&t->guard, r->loss, r->grad_norm);
@@ -277,7 +292,7 @@ static sv_err update(sv_train *t, const sv_row *row, size_t n, sv_train_report *
     return sv_optim_update(t->optim, r->lr, r->clip);
 }
 
-static sv_err finish_step(sv_train *t, sv_train_report *r, double start)
+sv_err sv_train_finish(sv_train *t, double start, const json_t *extra, sv_train_report *r)
 {
     t->mark.step++;
     t->mark.cursor += r->n_row;
@@ -289,27 +304,17 @@ static sv_err finish_step(sv_train *t, sv_train_report *r, double start)
     r->has_hash = r->done || r->step % sv_recipe_u64(t->recipe, SV_KEY_HASH_EVERY) == 0;
     if (r->has_hash)
         SV_TRY(sv_train_hash(t, &r->weight_bits));
-    sv_train_log_step(t, r);
+    sv_train_log_step(t, r, extra);
     return save_if_due(t, r);
-}
-
-static sv_err check_open(const sv_train *t)
-{
-    if (sv_train_done(t))
-        return sv_fail(SV_E_ARG, "%s: all %llu steps are made; raise train.steps in a new run.dir",
-                       sv_recipe_name(t->recipe), (unsigned long long)t->schedule.steps);
-    return SV_OK;
 }
 
 sv_err sv_train_update(sv_train *t, const sv_row *row, size_t n, float *lp, sv_train_report *out)
 {
     double start = sv_clock_s();
     *out = (sv_train_report){ 0 };
-    SV_TRY(check_open(t));
-    SV_TRY(update(t, row, n, out));
-    if (lp != NULL && t->batch.n_want > 0)
-        memcpy(lp, t->lp, t->batch.n_want * sizeof *lp);
-    return finish_step(t, out, start);
+    SV_TRY(sv_train_gradient(t, row, n, lp, out));
+    SV_TRY(sv_train_apply(t, out));
+    return sv_train_finish(t, start, NULL, out);
 }
 
 sv_err sv_train_step(sv_train *t, sv_train_report *out)
@@ -325,8 +330,9 @@ sv_err sv_train_step(sv_train *t, sv_train_report *out)
     sv_data_recycle(t->data);
     for (size_t b = 0; b < n; b++)
         SV_TRY(sv_data_row(t->data, t->mark.step, t->mark.cursor, (uint32_t)b, &t->row[b]));
-    SV_TRY(update(t, t->row, n, out));
-    return finish_step(t, out, start);
+    SV_TRY(sv_train_gradient(t, t->row, n, NULL, out));
+    SV_TRY(sv_train_apply(t, out));
+    return sv_train_finish(t, start, NULL, out);
 }
 
 /* ---- without an update ---- */

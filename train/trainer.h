@@ -65,8 +65,18 @@ sv_err sv_train_hash(sv_train *t, uint64_t *bits);
 /* The runner whose store the optimizer writes, for engines that read it at a step border. */
 sv_runner *sv_train_runner(sv_train *t);
 
+/* The folder of a run stands for its newest checkpoint (made in a; names ascend with the steps); other paths stay. */
+const char *sv_train_newest_in(sv_arena *a, const char *path);
+
 /* ---- for rl/: steps on rows of the caller's ---- */
 
+/* A step of the caller's, in parts: any number of (gradient, apply), then finish. lp (may be NULL) gets the log-probs
+ * of all counted tokens, in order of rows and tokens; it is there before anything is updated. apply looks at what
+ * gradient left in the report: SV_E_GUARD when it is not finite. *out starts as {0}; finish counts the step, adds
+ * `extra` (may be NULL) to its line in log.jsonl, and saves when due. start: sv_clock_s() when the step began. */
+sv_err sv_train_gradient(sv_train *t, const sv_row *row, size_t n, float *lp, sv_train_report *out);
+sv_err sv_train_apply(sv_train *t, sv_train_report *out);
+sv_err sv_train_finish(sv_train *t, double start, const json_t *extra, sv_train_report *out);
 /* As sv_train_step, on rows whose dlp the caller made (sv_row.dlp). lp (may be NULL) gets the log-probs of all counted
  * tokens, in order of rows and tokens. report->loss is the mean of -lp. */
 sv_err sv_train_update(sv_train *t, const sv_row *row, size_t n, float *lp, sv_train_report *out);

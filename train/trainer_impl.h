@@ -50,7 +50,7 @@ sv_err sv_train_open_run(sv_train *t);                         /* folder, lock, 
 /* trainer_log.c */
 sv_err sv_train_open_logs(sv_train *t);
 sv_err sv_train_sync_curve(sv_train *t); /* to the disk, with the lines that wait */
-void sv_train_log_step(sv_train *t, const sv_train_report *r);
+void sv_train_log_step(sv_train *t, const sv_train_report *r, const json_t *extra);
 void sv_train_log_saved(sv_train *t, const char *dir);
 void sv_train_close_logs(sv_train *t);
 /* trainer.c */

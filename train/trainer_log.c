@@ -102,7 +102,7 @@ static json_t *number(double v)
     return v - v == 0.0 ? json_real(v) : json_null();
 }
 
-static void log_event(sv_train *t, const sv_train_report *r)
+static void log_event(sv_train *t, const sv_train_report *r, const json_t *extra)
 {
     char hash[17];
     json_t *o = json_pack("{s:s, s:I}", "event", "step", "step", (json_int_t)r->step);
@@ -120,11 +120,13 @@ static void log_event(sv_train *t, const sv_train_report *r)
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weight_bits);
         json_object_set_new(o, "weight_hash", json_string(hash));
     }
+    if (extra != NULL)
+        json_object_update(o, (json_t *)(uintptr_t)extra);
     sv_train_log(t, o);
     json_decref(o);
 }
 
-void sv_train_log_step(sv_train *t, const sv_train_report *r)
+void sv_train_log_step(sv_train *t, const sv_train_report *r, const json_t *extra)
 {
     sv_bytes line = { 0 };
     if (t->curve == NULL)
@@ -136,7 +138,7 @@ void sv_train_log_step(sv_train *t, const sv_train_report *r)
     else
         sv_bytes_text(&line, "-\n");
     append(t->curve, &t->curve_waiting, &line);
-    log_event(t, r);
+    log_event(t, r, extra);
 }
 
 void sv_train_log_saved(sv_train *t, const char *dir)

@@ -72,6 +72,19 @@ static sv_err copy_model(const sv_model *from, sv_model **out)
     return widen_weights(from, *out);
 }
 
+const char *sv_train_newest_in(sv_arena *a, const char *path)
+{
+    char **name;
+    size_t n;
+    if (!sv_file_is_dir(path) || sv_file_exists(sv_path_join(a, path, "config.json")) ||
+        sv_file_list(path, a, &name, &n) != SV_OK)
+        return path;
+    for (size_t i = n; i-- > 0;)
+        if (sv_str_starts(sv_str_of(name[i]), "step-"))
+            return sv_path_join(a, path, name[i]);
+    return path;
+}
+
 static sv_err open_model(const char *path, bool need_tokenizer, sv_model **out)
 {
     sv_model_opts opts = { .dequant = true, .no_tokenizer = !need_tokenizer };
@@ -132,7 +145,8 @@ sv_err sv_train_load_model(sv_train *t, const char *ckpt_dir)
         return open_model(ckpt_dir, need_tokenizer, &t->model);
     if (sv_recipe_model(t->recipe) != NULL)
         return new_model(t);
-    return open_model(sv_recipe_text(t->recipe, SV_KEY_MODEL_FROM), need_tokenizer, &t->model);
+    return open_model(sv_train_newest_in(t->arena, sv_recipe_text(t->recipe, SV_KEY_MODEL_FROM)), need_tokenizer,
+                      &t->model);
 }
 
 static sv_err load_moments(sv_train *t, const char *dir)

@@ -76,7 +76,7 @@ static void test_an_override_is_stronger_than_the_file(void **state)
 static void test_every_word_of_a_list_is_taken(void **state)
 {
     (void)state;
-    static const char *const word[] = { "rl.check=off",       "rl.check=all",        "rl.truncated=drop",
+    static const char *const word[] = { "rl.check=off",       "rl.check=all",        "rl.truncated=mask",
                                         "data.trust=all",     "data.kind=ids",       "train.method=rl",
                                         "rl.loss=cispo",      "rl.advantage=loo",    "schedule.kind=constant",
                                         "data.long=truncate", "guard.nonfinite=skip" };

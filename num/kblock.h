@@ -37,12 +37,18 @@ static inline void sv_kblock_put_scales(const uint8_t *scale, const uint8_t *min
     }
 }
 
+/* Written so that compilers use vectors: packing at load is made of these. */
 static inline void sv_kblock_open_q6(const uint8_t *b, sv_kblock *k)
 {
-    for (unsigned j = 0; j < SV_K_ITEMS; j++) {
-        unsigned h = j / 128, p = j % 128 / 32, l = j % 32;
-        unsigned lo = b[64 * h + l + 32 * (p % 2)] >> (p < 2 ? 0 : 4) & 15u;
-        k->code[j] = (uint8_t)(lo | (b[128 + 32 * h + l] >> (2 * p) & 3u) << 4);
+    for (unsigned h = 0; h < 2; h++) {
+        const uint8_t *q = b + 64 * h, *high = b + 128 + 32 * h;
+        uint8_t *code = k->code + 128 * h;
+        for (unsigned l = 0; l < 32; l++) {
+            code[l] = (uint8_t)((q[l] & 15u) | (high[l] & 3u) << 4);
+            code[32 + l] = (uint8_t)((q[32 + l] & 15u) | (high[l] >> 2 & 3u) << 4);
+            code[64 + l] = (uint8_t)(q[l] >> 4 | (high[l] >> 4 & 3u) << 4);
+            code[96 + l] = (uint8_t)(q[32 + l] >> 4 | (high[l] >> 6) << 4);
+        }
     }
     memcpy(k->scale, b + 192, 16);
     k->d = sv_load_u16(b + 208);

@@ -412,6 +412,93 @@ static void test_saturating_products_are_caught(void **state)
     assert_true(r.n_fail > 0);
 }
 
+/* ---- blocks of 256 ---- */
+
+typedef enum k_mutation {
+    K_NONE,
+    K_FACTOR_FIRST, /* d s_x instead of d once for a block */
+    K_ONE_CHAIN,    /* minima and codes in one chain */
+    K_MIN_SPLIT,    /* -dmin m rounded, then added */
+    K_WRAPS,        /* eight steps of five-bit codes in 16 bits */
+    K_ONE_HALF,     /* one scale for both halves of a part */
+    N_K_MUTATION
+} k_mutation;
+
+static k_mutation k_active;
+
+static int32_t k_part(const sv_kblock *k, uint32_t p, const uint8_t *x, bool six)
+{
+    int32_t i = 0;
+    for (uint32_t half = 0; half < 2; half++) {
+        int32_t sum = 0;
+        for (uint32_t j = 16 * half; j < 16 * half + 16; j++)
+            sum += ((int32_t)k->code[32 * p + j] - (six ? 32 : 0)) * (int8_t)x[8 + j];
+        i += sum * (six ? (int8_t)k->scale[2 * p + (k_active == K_ONE_HALF ? 0 : half)] : k->scale[p]);
+    }
+    if (k_active == K_WRAPS && !six) {
+        int16_t lane[2] = { 0 }; /* pairs of a step, as vpmaddubsw has them */
+        for (uint32_t j = 0; j < 32; j++)
+            lane[j / 2 % 2] = (int16_t)(lane[j / 2 % 2] + k->code[32 * p + j] * (int8_t)x[8 + j]);
+        i = (lane[0] + lane[1]) * k->scale[p];
+    }
+    return i;
+}
+
+static float k_chunk(const sv_kblock *k, const uint8_t *x, bool six)
+{
+    float s = 0.0f, m = 0.0f, d = sv_f16_widen(k->d), dmin = six ? 0.0f : sv_f16_widen(k->dmin);
+    for (uint32_t p = 0; p < 8; p++, x += 40) {
+        float s_x = sv_f32_of_bits(sv_load_u32(x)), sum = (float)(int32_t)sv_load_u32(x + 4) * s_x;
+        s = fmaf((float)k_part(k, p, x, six), k_active == K_FACTOR_FIRST ? d * s_x : s_x, s);
+        if (!six && k_active == K_ONE_CHAIN)
+            s = fmaf(-(dmin / d) * (float)k->min[p], sum, s);
+        else if (!six)
+            m = fmaf((float)k->min[p], sum, m);
+    }
+    s = k_active == K_FACTOR_FIRST ? s : d * s;
+    if (six || k_active == K_ONE_CHAIN)
+        return s;
+    return k_active == K_MIN_SPLIT ? s - dmin * m : fmaf(-dmin, m, s);
+}
+
+static sv_err k_mutant(sv_queue *q, const sv_call *call, sv_span scratch)
+{
+    (void)q;
+    (void)scratch;
+    const sv_tensor *a = &call->in[0], *b = &call->in[1];
+    static sv_kblock k[16];
+    uint32_t n_block = a->dim[1] / 256;
+    for (uint32_t n = 0; n < b->dim[0]; n++) {
+        sv_read_kblocks(b, n, k);
+        for (uint32_t m = 0; m < a->dim[0]; m++) {
+            const uint8_t *x = (const uint8_t *)sv_tensor_host(a) + (size_t)m * n_block * 320;
+            sv_halve h;
+            sv_halve_begin(&h, n_block);
+            for (uint32_t c = 0; c < n_block; c++)
+                sv_halve_push(&h, k_chunk(&k[c], x + 320 * c, b->dtype == SV_DT_Q6_K));
+            sv_row(&call->out[0], m)[n] = sv_halve_total(&h);
+        }
+    }
+    return SV_OK;
+}
+
+static bool takes_k(const sv_call *c)
+{
+    return c->in[0].dtype == SV_DT_Q8X && sv_dtype_is_k(c->in[1].dtype) && c->in[0].dim[1] <= 16 * 256;
+}
+
+static void test_every_mutant_of_blocks_of_256_is_caught(void **state)
+{
+    (void)state;
+    for (k_active = K_NONE; k_active < N_K_MUTATION; k_active++) {
+        sv_conform_result r = run_with(SV_OP_matmul, (sv_kernel){ .run = k_mutant, .takes = takes_k }, "matmul", true);
+        assert_true(r.n_native > 0);
+        if ((r.n_fail > 0) != (k_active != K_NONE))
+            fail_msg("mutant %d: %llu native cases, %llu fail: %s", (int)k_active, (unsigned long long)r.n_native,
+                     (unsigned long long)r.n_fail, r.first_failure);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_a_negative_zero_as_maximum_is_caught),
         cmocka_unit_test(test_lost_key_blocks_are_caught),
         cmocka_unit_test(test_saturating_products_are_caught),
+        cmocka_unit_test(test_every_mutant_of_blocks_of_256_is_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,7 +213,7 @@ static sv_err run(const sv_args *a, const sv_recipe *r)
     SV_TRY(sv_train_open(r, &t));
     uint64_t first = sv_train_steps_made(t) + 1;
     tell_open(t, r, sv_runner_machine(sv_train_runner(t)));
-    bool rl = sv_recipe_is(r, SV_KEY_METHOD, "rl");
+    bool rl = sv_recipe_is(r, SV_KEY_METHOD, "rl") || sv_recipe_is(r, SV_KEY_METHOD, "opd");
     sv_err err = rl ? sv_train_run_rl(t, r, &loop) : sv_train_run(t, &loop);
     sv_train_draw(&loop, first);
     if (err == SV_OK)

@@ -16,6 +16,7 @@ struct sv_rl {
     const sv_recipe *recipe;
     sv_roller *roller;
     sv_policy policy;
+    bool is_opd; /* learns from a teacher, whose log-probs stand where a reference's do */
     sv_rl_guard guard;
     uint64_t total_generated, saved_step;
     double start, core_start; /* of the step at hand */
@@ -28,6 +29,9 @@ sv_err sv_rl_open(sv_train *t, const sv_recipe *r, sv_rl **out)
     rl->train = t;
     rl->recipe = r;
     rl->policy = sv_policy_of(r);
+    rl->is_opd = sv_recipe_is(r, SV_KEY_METHOD, "opd");
+    if (rl->is_opd)
+        rl->policy = (sv_policy){ .loss = SV_PG_REINFORCE };
     rl->saved_step = UINT64_MAX;
     sv_err err = sv_roller_open(r, sv_train_runner(t), &rl->roller);
     if (err != SV_OK) {
@@ -105,11 +109,12 @@ sv_err sv_rl_sample(sv_rl *rl, sv_rollout_batch *b, sv_rl_report *out)
     rl->core_start = sv_clock_core_s();
     SV_TRY(sv_roller_make(rl->roller, (uint32_t)sv_train_steps_made(rl->train), b));
     out->n_generated = b->n_generated;
-    out->n_reference = b->n_reference;
+    *(rl->is_opd ? &out->n_teacher : &out->n_reference) = b->n_reference;
     sv_rl_measure(b, out);
     if (rl->policy.kl == SV_KL_K1)
         pay_kl(rl, b);
-    fill_advantages(rl, b);
+    if (!rl->is_opd)
+        fill_advantages(rl, b);
     out->total_generated = rl->total_generated += b->n_generated;
     out->rollout_s = sv_clock_s() - rl->start;
     return SV_OK;
@@ -132,14 +137,14 @@ static void fill_part(const sv_rl *rl, const sv_rollout_batch *b, uint32_t k, ui
 {
     uint32_t *row = SV_NEW_N(b->arena, uint32_t, b->n), step = (uint32_t)sv_train_steps_made(rl->train);
     uint32_t n = sv_rl_part(sv_recipe_u64(rl->recipe, SV_KEY_SEED), step, b->n, k, m, row);
-    bool needs_all = rl->policy.kl != SV_KL_NONE && rl->policy.kl != SV_KL_K1;
+    bool needs_all = rl->is_opd || (rl->policy.kl != SV_KL_NONE && rl->policy.kl != SV_KL_K1);
     uint64_t n_all = 0;
     *p = (part){ .number = row };
     p->of = SV_NEW_N(b->arena, const sv_rollout *, n);
     for (uint32_t i = 0; i < n; i++) {
         const sv_rollout *w = &b->row[row[i]];
         n_all += w->n - w->n_prompt;
-        if (w->masked || (w->advantage == 0.0f && !needs_all))
+        if ((w->masked && !rl->is_opd) || (w->advantage == 0.0f && !needs_all))
             continue;
         p->number[p->n] = row[i];
         p->of[p->n++] = w;
@@ -169,6 +174,19 @@ static void lay_out(const sv_rollout_batch *b, part *p)
     }
 }
 
+/* On-policy distillation, sampled form: each token's advantage is sg(teacher - student); its mean is minus the reverse
+ * KL (arXiv 2306.13649, 2306.08543). */
+static void distil(const part *p, uint32_t i, size_t at, float *dlp, sv_policy_stat *stat)
+{
+    uint32_t n = p->of[i]->n - p->of[i]->n_prompt;
+    for (uint32_t t = 0; t < n; t++) {
+        float a = p->ref[at + t] - p->old[at + t];
+        dlp[t] = 0.0f - a / p->norm;
+        stat->kl -= (double)a;
+    }
+    stat->n_token += n;
+}
+
 static void fill_gradient(const sv_rl *rl, const sv_rollout_batch *b, part *p, sv_policy_stat *stat)
 {
     size_t at = 0;
@@ -176,8 +194,11 @@ static void fill_gradient(const sv_rl *rl, const sv_rollout_batch *b, part *p, s
         const sv_rollout *w = p->of[i];
         uint32_t n = w->n - w->n_prompt;
         float *scratch = SV_NEW_N(b->arena, float, n), *dlp = (float *)(uintptr_t)p->row[i].dlp;
-        sv_policy_row(&rl->policy, w->advantage, p->norm, n, p->now + at, p->old + at, p->ref ? p->ref + at : NULL,
-                      dlp + w->n_prompt, scratch, stat);
+        if (rl->is_opd)
+            distil(p, i, at, dlp + w->n_prompt, stat);
+        else
+            sv_policy_row(&rl->policy, w->advantage, p->norm, n, p->now + at, p->old + at, p->ref ? p->ref + at : NULL,
+                          dlp + w->n_prompt, scratch, stat);
         at += n;
     }
 }
@@ -296,7 +317,7 @@ static sv_err guard(sv_rl *rl, const sv_rl_report *r)
     sv_rl_signs s = { .mean_length = r->mean_length,
                       .most_length = (float)sv_recipe_u64(rl->recipe, SV_KEY_ROLLOUT_TOKENS),
                       .truncated = r->truncated,
-                      .zero_std = r->zero_std,
+                      .zero_std = rl->is_opd ? 0.0f : r->zero_std,
                       .entropy = r->entropy,
                       .reward = r->reward };
     rl->warning[0] = '\0';

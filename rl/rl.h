@@ -23,16 +23,16 @@ typedef struct sv_rl_report {
     float entropy;                            /* mean of -log-prob of the sampled tokens: an unbiased estimate, nats */
     float kl;                                 /* mean over tokens of the form's value; 0 without a reference */
     float diff_mean, diff_max; /* |trainer - sampler| log-prob, first update [sampling/sampling_logp_difference/...] */
-    float ratio_min, ratio_mean, ratio_max;       /* their ratio [sampling/importance_sampling_ratio/...] */
-    float clip_low, clip_high;                    /* share of tokens, all updates [clip_ratio/..._mean] */
-    uint64_t n_generated, n_trained, n_reference; /* tokens of this step [tokens/...] */
-    uint64_t total_generated;                     /* since open */
-    uint32_t n_update;                            /* optimizer steps made; 0: no answer had an advantage */
+    float ratio_min, ratio_mean, ratio_max;                  /* their ratio [sampling/importance_sampling_ratio/...] */
+    float clip_low, clip_high;                               /* share of tokens, all updates [clip_ratio/..._mean] */
+    uint64_t n_generated, n_trained, n_reference, n_teacher; /* tokens of this step [tokens/...] */
+    uint64_t total_generated;                                /* since open */
+    uint32_t n_update;                                       /* optimizer steps made; 0: no answer had an advantage */
     double rollout_s, update_s, core_s;
     const char *warning; /* of the guard, or NULL; valid until the next step */
 } sv_rl_report;
 
-/* t: opened with a recipe of train.method: rl. Borrows both. Errors as sv_roller_open. */
+/* t: opened with a recipe of train.method: rl or opd. Borrows both. Errors as sv_roller_open. */
 sv_err sv_rl_open(sv_train *t, const sv_recipe *r, sv_rl **out);
 void sv_rl_close(sv_rl *rl); /* before the trainer; NULL is fine */
 sv_roller *sv_rl_roller(sv_rl *rl);

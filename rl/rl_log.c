@@ -73,6 +73,7 @@ json_t *sv_rl_event(const sv_rl_report *r)
     add_count(o, "tokens/generated", r->n_generated);
     add_count(o, "tokens/trained", r->n_trained);
     add_count(o, "tokens/reference", r->n_reference);
+    add_count(o, "tokens/teacher", r->n_teacher);
     add(o, "rollout_s", r->rollout_s);
     add(o, "update_s", r->update_s);
     add(o, "core_s", r->core_s);

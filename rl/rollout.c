@@ -3,8 +3,10 @@
  */
 #include "rl/rollout.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/sha.h"
 #include "num/philox.h"
 #include "train/trainer.h"
 
@@ -49,22 +51,49 @@ static sv_err check_model(const sv_roller *r)
     return SV_OK;
 }
 
+/* The same ids mean the same text: by the tokenizer's file where there is one, else by its size. */
+static sv_err same_tokens(const sv_model *mine, const sv_model *its, const char *path)
+{
+    uint8_t hash[2][32] = { { 0 } };
+    char hex[2][17];
+    const sv_model *m[2] = { mine, its };
+    SV_TRY(sv_model_need_tokenizer(its));
+    for (int k = 0; k < 2; k++) {
+        sv_str json = sv_tokenizer_json(m[k]->tokenizer);
+        sv_sha_of(json.p, json.n, hash[k]);
+        for (int i = 0; i < 8; i++)
+            snprintf(hex[k] + 2 * i, 3, "%02x", hash[k][i]);
+    }
+    bool has_files = sv_tokenizer_json(mine->tokenizer).n > 0 && sv_tokenizer_json(its->tokenizer).n > 0;
+    bool same = sv_tokenizer_count(its->tokenizer) == sv_tokenizer_count(mine->tokenizer);
+    if (same && (!has_files || memcmp(hash[0], hash[1], 32) == 0))
+        return SV_OK;
+    return sv_fail(SV_E_ARG, "%s: its tokens are not the model's: %u with hash %s, and %u with hash %s", path,
+                   sv_tokenizer_count(its->tokenizer), hex[1], sv_tokenizer_count(mine->tokenizer), hex[0]);
+}
+
+/* The model of the KL, or the teacher. */
+static const char *reference_path(const sv_recipe *r)
+{
+    const char *path = sv_recipe_text(r, SV_KEY_RL_REFERENCE);
+    if (sv_recipe_is(r, SV_KEY_METHOD, "opd"))
+        return sv_recipe_text(r, SV_KEY_OPD_TEACHER);
+    if (sv_recipe_f64(r, SV_KEY_RL_KL) == 0.0)
+        return NULL;
+    return path[0] ? path : sv_recipe_text(r, SV_KEY_MODEL_FROM);
+}
+
 static sv_err open_reference(sv_roller *r, sv_runner *runner)
 {
-    const char *path = sv_recipe_text(r->recipe, SV_KEY_RL_REFERENCE);
+    const char *path = reference_path(r->recipe);
     sv_model_opts mo = { .dequant = true };
-    if (sv_recipe_f64(r->recipe, SV_KEY_RL_KL) == 0.0)
+    if (path == NULL)
         return SV_OK;
-    if (path[0] == '\0')
-        path = sv_recipe_text(r->recipe, SV_KEY_MODEL_FROM);
     sv_arena *a = sv_arena_make();
     sv_err err = sv_model_open(sv_train_newest_in(a, path), &mo, &r->reference_model);
     sv_arena_drop(a);
     SV_TRY(err);
-    const sv_tokenizer *mine = r->model->tokenizer, *its = r->reference_model->tokenizer;
-    if (its == NULL || sv_tokenizer_count(its) != sv_tokenizer_count(mine))
-        return sv_fail(SV_E_ARG, "%s: the reference has other tokens than the model (%u and %u)", path,
-                       its ? sv_tokenizer_count(its) : 0, sv_tokenizer_count(mine));
+    SV_TRY(same_tokens(r->model, r->reference_model, path));
     sv_engine_opts o = { .chip = sv_recipe_text(r->recipe, SV_KEY_CHIP), .max_running = 16, .chunk = CHUNK };
     o.machine.n_thread = (uint32_t)sv_recipe_u64(r->recipe, SV_KEY_THREADS);
     o.n_ctx = sv_runner_ctx(runner);

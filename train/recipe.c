@@ -180,6 +180,31 @@ static sv_err set_defaults(sv_recipe *r)
     return SV_OK;
 }
 
+/* Trains on its own answers. */
+static bool is_rl(const sv_recipe *r)
+{
+    return sv_recipe_is(r, SV_KEY_METHOD, "rl") || sv_recipe_is(r, SV_KEY_METHOD, "opd");
+}
+
+/* Distillation on the student's own answers has a teacher and no baseline. */
+static sv_err check_opd(const sv_recipe *r)
+{
+    bool opd = sv_recipe_is(r, SV_KEY_METHOD, "opd"), teacher = sv_recipe_text(r, SV_KEY_OPD_TEACHER)[0] != '\0';
+    if (opd != teacher)
+        return sv_fail(SV_E_ARG, "%s: %s", r->name,
+                       opd ? "train.method: opd needs opd.teacher, a model with the same tokens"
+                           : "opd.teacher belongs to train.method: opd");
+    static const sv_key none[] = { SV_KEY_RL_ADVANTAGE, SV_KEY_RL_LOSS, SV_KEY_RL_KL, SV_KEY_RL_RESAMPLE };
+    for (size_t i = 0; opd && i < sizeof none / sizeof *none; i++)
+        if (r->v[none[i]].given)
+            return sv_fail(SV_E_ARG, "%s: %s belongs to train.method: rl; opd learns from the teacher alone",
+                           place(r, r->v[none[i]].line), rows[none[i]].key);
+    if (opd && r->v[SV_KEY_RL_UPDATES].u != 1)
+        return sv_fail(SV_E_ARG, "%s: rl.updates is %llu; opd makes one update of each batch of answers", r->name,
+                       (unsigned long long)r->v[SV_KEY_RL_UPDATES].u);
+    return SV_OK;
+}
+
 /* What RL cannot be: a ratio that is biased, a baseline of nothing, more updates than answers. */
 static sv_err check_rl(const sv_recipe *r)
 {
@@ -196,7 +221,9 @@ static sv_err check_rl(const sv_recipe *r)
         return sv_fail(SV_E_ARG, "%s: rollout.top_k is %s: %s; use 0", place(r, r->v[SV_KEY_ROLLOUT_TOP_K].line),
                        r->v[SV_KEY_ROLLOUT_TOP_K].text, why);
     uint64_t b = r->v[SV_KEY_RL_PROMPTS].u, g = r->v[SV_KEY_RL_GROUP].u, m = r->v[SV_KEY_RL_UPDATES].u;
-    if (g == 1 && !sv_recipe_is(r, SV_KEY_RL_ADVANTAGE, "batch"))
+    SV_TRY(check_opd(r));
+    bool has_baseline = !sv_recipe_is(r, SV_KEY_METHOD, "opd") && !sv_recipe_is(r, SV_KEY_RL_ADVANTAGE, "batch");
+    if (g == 1 && has_baseline)
         return sv_fail(SV_E_ARG,
                        "%s: rl.group_size is 1 and rl.advantage is %s, which compares the answers of one problem; use "
                        "a group of 8 or more, or rl.advantage: batch",
@@ -231,7 +258,7 @@ static sv_err check(const sv_recipe *r)
         return sv_fail(
             SV_E_ARG, "%s: schedule.warmup is %llu and train.steps is %llu; warm-up ends before the run does", r->name,
             (unsigned long long)sv_recipe_u64(r, SV_KEY_WARMUP), (unsigned long long)sv_recipe_u64(r, SV_KEY_STEPS));
-    bool rl = sv_recipe_is(r, SV_KEY_METHOD, "rl");
+    bool rl = is_rl(r);
     for (int i = SV_KEY_RL_PROMPTS; i < SV_KEY_COUNT; i++)
         if (r->v[i].given && !rl)
             return sv_fail(SV_E_ARG, "%s: %s belongs to train.method: rl, but the method is %s", place(r, r->v[i].line),
@@ -351,7 +378,7 @@ static void canonical(const sv_recipe *r, sv_key key, sv_bytes *out)
 /* A run with a constant rate may go on for longer than it was planned for. */
 static bool in_contract(const sv_recipe *r, sv_key key)
 {
-    if (!rows[key].is_result || (key >= SV_KEY_RL_PROMPTS && !sv_recipe_is(r, SV_KEY_METHOD, "rl")))
+    if (!rows[key].is_result || (key >= SV_KEY_RL_PROMPTS && !is_rl(r)))
         return false;
     return key != SV_KEY_STEPS || !sv_recipe_is(r, SV_KEY_SCHEDULE, "constant");
 }

@@ -220,6 +220,29 @@ static void test_a_run_without_a_signal_is_stopped(void **state)
     rl_close(&x);
 }
 
+static void test_a_student_comes_nearer_to_its_teacher(void **state)
+{
+    (void)state;
+    rl_run x;
+    sv_rl_report r;
+    char sets[256];
+    double first = 0, last = 0;
+    /* the teacher has learned more than the base; the student starts at the base */
+    snprintf(sets, sizeof sets, "train.steps=300 data.worked=0 ckpt.every=0 run.dir=%s/teacher", rl_root);
+    assert_true(tiny_hash(sets, UINT64_MAX) != 0);
+    snprintf(sets, sizeof sets, "train.method=opd opd.teacher=%s/teacher rl.group_size=1 rl.prompts=32", rl_root);
+    assert_int_equal(rl_open(sets, &x), SV_OK);
+    for (int i = 0; !sv_train_done(x.t); i++) {
+        assert_int_equal(sv_rl_step(x.rl, &r), SV_OK);
+        assert_true(r.ratio_max == 1.0f && r.n_teacher > r.n_generated && r.n_reference == 0);
+        first += i < 3 ? (double)r.kl / 3 : 0;
+        last += i >= 17 ? (double)r.kl / 3 : 0;
+    }
+    rl_close(&x);
+    if (!(first > 0 && last < 0.7 * first))
+        fail_msg("reverse KL %g at first, %g in the end", first, last);
+}
+
 static void refuse(const char *sets, const char *words)
 {
     rl_run x;
@@ -236,6 +259,8 @@ static void test_what_would_bias_the_ratio_is_refused(void **state)
     refuse("rollout.temperature=0.7", "rollout.temperature is 0.7");
     refuse("rollout.min_p=0.1", "rollout.min_p");
     refuse("rl.group_size=1", "rl.group_size is 1");
+    refuse("train.method=opd", "needs opd.teacher");
+    refuse("opd.teacher=x", "opd.teacher belongs to train.method: opd");
     refuse("rl.updates=33", "4 x 8 = 32 answers");
     refuse("rollout.max_tokens=128", "context, 128");
 }
@@ -254,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_one_flipped_bit_stops_the_run),
         cmocka_unit_test(test_a_killed_run_goes_on_to_the_same_bits),
         cmocka_unit_test(test_a_run_without_a_signal_is_stopped),
+        cmocka_unit_test(test_a_student_comes_nearer_to_its_teacher),
         cmocka_unit_test(test_what_would_bias_the_ratio_is_refused),
     };
     return cmocka_run_group_tests(tests, rl_base, rl_clean);

@@ -104,7 +104,7 @@ static void test_a_value_of_the_wrong_type_or_range_is_refused(void **state)
     refuse(MINIMAL "optim: {beta1: 1}\n", "optim.beta1 is '1'; allowed: a number from 0");
     refuse(MINIMAL "optim: {lr: nan}\n", "optim.lr is 'nan'");
     refuse(MINIMAL "optim: {lr: }\n", "optim.lr is ''");
-    refuse(MINIMAL "train: {method: dpo}\n", "train.method is 'dpo'; allowed: pretrain|sft|rl");
+    refuse(MINIMAL "train: {method: dpo}\n", "train.method is 'dpo'; allowed: pretrain|sft|rl|opd");
     refuse(MINIMAL "train: {method: s}\n", "train.method is 's'");
     refuse(MINIMAL "data.last_turn_only: yes\n", "allowed: true, false");
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Builds the core for aarch64 and runs unit, op and law tests under qemu: the bits of x86 and of ARM are one. The goldens
-# that the tests compare with were made on x86. Exit 77: something that is needed is not there.
+# that the tests compare with were made on x86; law/train_short compares the weights after two SFT steps. Exit 77: something that is needed is not there.
 set -eu
 b=${B:-build}/aarch64
 root=$b/root
@@ -16,7 +16,8 @@ cc="aarch64-linux-gnu-gcc $include -L$root/usr/lib/aarch64-linux-gnu"
 
 tests=""
 for src in test/unit/*.c test/op/conform_cpu.c test/law/*.c; do
-    case $src in test/unit/text_pretok.c | test/law/engine.c) continue ;; esac # many minutes under emulation
+    case $src in test/unit/text_pretok.c | test/law/engine.c) continue ;; # many minutes under emulation
+    test/unit/http_* | test/unit/serve_*) continue ;; esac       # the cross build has no server
     [ -f "$src" ] && tests="$tests $b/${src%.c}"
 done
 make --no-print-directory -s -j"$(nproc)" B="$b" CC="$cc" OPT=-O2 $tests

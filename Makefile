@@ -20,6 +20,12 @@ LINK       = $(CC) $(if $(SAN),-fsanitize=$(SAN)) -pthread -rdynamic
 LIBS       = $(PKG_LIBS) -lm -ldl
 
 FLOORS   := base num op format text chip run model infer train rl
+# The server needs libmicrohttpd; the cross build (tools/arch.sh), which has no program, does without.
+HAVE_HTTP := $(shell pkg-config --exists libmicrohttpd && echo yes)
+ifneq ($(HAVE_HTTP),)
+  PKGS   += libmicrohttpd
+  FLOORS += http serve
+endif
 SRC      := $(foreach d,$(FLOORS),$(wildcard $(d)/*.c)) $(wildcard chips/cpu/*.c chips/ref/*.c chips/null/*.c chips/odd/*.c)
 ifeq ($(ARCH),aarch64)
   SRC := $(filter-out %/isa_avx2.c %/isa_avx512.c %/isa_avx512emu.c,$(SRC))
@@ -75,6 +81,12 @@ $(B)/libsamsvar-test.a: $(TEST_OBJ)
 $(B)/samsvar: $(CLI_OBJ) $(B)/libsamsvar.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $^ $(LIBS) -ledit -o $@
+
+PAGE_TEXT := serve/page/page.html serve/page/page.css serve/page/page.js
+$(B)/gen/serve_page.inc: $(PAGE_TEXT) tools/embed.sh
+	@mkdir -p $(@D)
+	$(Q)sh tools/embed.sh $@ $(PAGE_TEXT)
+$(B)/serve/page.o: $(B)/gen/serve_page.inc
 
 $(B)/gen/opencl_kernels.inc: $(OCL_TEXT) tools/embed.sh
 	@mkdir -p $(@D)

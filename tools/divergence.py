@@ -109,7 +109,7 @@ def main():
     p.add_argument("--build", default="build")
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        where = a.dir or temporary
+        where = os.path.abspath(a.dir) if a.dir else temporary
         samsvar, plain, wide = f"{a.build}/samsvar", f"{where}/plain", f"{where}/f32"
         run(samsvar, "convert", os.path.abspath(a.model), plain, "--dtype", "f32")
         tensors = read_tensors(f"{plain}/model.safetensors")

@@ -8,6 +8,7 @@
 
 #include "base/sha.h"
 #include "num/philox.h"
+#include "rl/source.h"
 #include "train/trainer.h"
 
 #define RUNNING_MOST 256u
@@ -17,7 +18,7 @@
 struct sv_roller {
     const sv_recipe *recipe;
     const sv_model *model;
-    const sv_task *task;
+    sv_source *source;
     sv_engine *engine, *reference; /* reference NULL: none */
     sv_model *reference_model;
     uint64_t seed;
@@ -103,6 +104,7 @@ static sv_err open_reference(sv_roller *r, sv_runner *runner)
 static sv_err open_all(sv_roller *r, sv_runner *runner)
 {
     SV_TRY(check_model(r));
+    SV_TRY(sv_source_open(r->recipe, r->model, &r->source));
     sv_engine_opts o = { .share = runner, .chunk = CHUNK };
     o.n_ctx = sv_runner_ctx(runner);
     o.max_running = running(r->recipe, &r->model->config);
@@ -115,12 +117,10 @@ sv_err sv_roller_open(const sv_recipe *recipe, sv_runner *runner, sv_roller **ou
     sv_roller *r = sv_mem_new(sizeof *r);
     r->recipe = recipe;
     r->model = sv_runner_model(runner);
-    r->task = sv_task_find(sv_recipe_text(recipe, SV_KEY_TASK));
     r->seed = sv_recipe_u64(recipe, SV_KEY_SEED);
     r->group = (uint32_t)sv_recipe_u64(recipe, SV_KEY_RL_GROUP);
     r->n_prompt = (uint32_t)sv_recipe_u64(recipe, SV_KEY_RL_PROMPTS);
     r->max_tokens = (uint32_t)sv_recipe_u64(recipe, SV_KEY_ROLLOUT_TOKENS);
-    SV_ASSERT(r->task != NULL);
     sv_err err = open_all(r, runner);
     if (err != SV_OK) {
         sv_roller_close(r);
@@ -134,6 +134,7 @@ void sv_roller_close(sv_roller *r)
 {
     if (r == NULL)
         return;
+    sv_source_close(r->source);
     sv_engine_close(r->engine);
     sv_engine_close(r->reference);
     sv_model_close(r->reference_model);
@@ -183,25 +184,6 @@ typedef struct round_ {
     uint32_t n;
 } round_;
 
-static sv_err prompt_of(const sv_roller *r, uint32_t step, uint32_t b, sv_bytes *text, sv_ids *ids)
-{
-    sv_philox w = sv_philox_at(r->seed, SV_STREAM_PROMPT, step, b, 1);
-    uint32_t i = (uint32_t)(((uint64_t)w.w[0] * r->task->n_train) >> 32);
-    sv_marked marked = { 0 };
-    r->task->problem(r->seed, SV_SPLIT_TRAIN, i, text);
-    json_t *messages = json_pack("[{s:s, s:o}]", "role", "user", "content", json_stringn(text->p, text->n));
-    sv_template_input in = { .messages = messages,
-                             .bos_token = r->model->bos_token,
-                             .eos_token = r->model->eos_token,
-                             .add_generation_prompt = true };
-    sv_err err = sv_template_render(r->model->chat_template, &in, &marked);
-    if (err == SV_OK)
-        err = sv_tokenizer_encode(r->model->tokenizer, &marked, ids);
-    json_decref(messages);
-    sv_marked_done(&marked);
-    return err;
-}
-
 static sv_err post(const sv_roller *r, uint32_t step, uint32_t row, const sv_ids *prompt, sv_ticket *out)
 {
     sv_request q = { .prompt = prompt->id,
@@ -217,16 +199,16 @@ static sv_err post(const sv_roller *r, uint32_t step, uint32_t row, const sv_ids
     return sv_engine_post(r->engine, &q, out);
 }
 
-static sv_err begin_problem(const sv_roller *r, uint32_t step, uint32_t b, sv_arena *a, round_ *round, sv_str *text)
+static sv_err begin_problem(const sv_roller *r, uint32_t step, uint32_t b, sv_arena *a, round_ *round)
 {
-    sv_bytes problem = { 0 };
     sv_ids ids = { 0 };
     sv_ticket ticket;
-    sv_err err = prompt_of(r, step, b, &problem, &ids);
+    uint32_t item = sv_source_item(r->source, step, b);
+    sv_err err = sv_source_prompt(r->source, item, &ids);
     for (uint32_t g = 0; err == SV_OK && g < r->group; g++) {
         sv_rollout *w = &round->row[round->n];
         uint32_t most = (uint32_t)ids.n + r->max_tokens;
-        *w = (sv_rollout){ .problem = b, .sample = g, .n_prompt = (uint32_t)ids.n, .n = (uint32_t)ids.n };
+        *w = (sv_rollout){ .problem = b, .item = item, .sample = g, .n_prompt = (uint32_t)ids.n, .n = (uint32_t)ids.n };
         w->id = SV_NEW_N(a, int32_t, most);
         w->counted = SV_NEW_N(a, uint8_t, most);
         w->lp = SV_NEW_N(a, float, r->max_tokens);
@@ -236,8 +218,6 @@ static sv_err begin_problem(const sv_roller *r, uint32_t step, uint32_t b, sv_ar
         if (round->n++ == 0)
             round->first = ticket;
     }
-    *text = (sv_str){ sv_arena_textn(a, problem.p, problem.n), problem.n };
-    sv_bytes_done(&problem);
     sv_ids_done(&ids);
     return err;
 }
@@ -265,27 +245,19 @@ static sv_err collect(const sv_roller *r, round_ *round)
     return SV_OK;
 }
 
-static void judge(const sv_roller *r, sv_rollout *w, sv_str problem, sv_bytes *text)
-{
-    uint32_t n = w->n - w->n_prompt;
-    sv_bytes_clear(text);
-    sv_tokenizer_decode(r->model->tokenizer, (const uint32_t *)w->id + w->n_prompt, n, true, text);
-    w->verdict = r->task->verify(problem, (sv_str){ text->p ? text->p : "", text->n }, w->ended, true);
-    w->reward = sv_reward(r->recipe, w->verdict, n, &w->masked);
-}
-
 /* Problems b ... b + n_group - 1 of a step. */
 static sv_err make_round(const sv_roller *r, uint32_t step, uint32_t b, uint32_t n_group, sv_arena *a, sv_rollout *row)
 {
     round_ round = { .row = row };
-    sv_str *problem = SV_NEW_N(a, sv_str, n_group);
-    sv_bytes text = { 0 };
     for (uint32_t i = 0; i < n_group; i++)
-        SV_TRY(begin_problem(r, step, b + i, a, &round, &problem[i]));
+        SV_TRY(begin_problem(r, step, b + i, a, &round));
     SV_TRY(collect(r, &round));
-    for (uint32_t i = 0; i < round.n; i++)
-        judge(r, &row[i], problem[i / r->group], &text);
-    sv_bytes_done(&text);
+    for (uint32_t i = 0; i < round.n; i++) {
+        sv_rollout *w = &row[i];
+        uint32_t n = w->n - w->n_prompt;
+        w->verdict = sv_source_judge(r->source, w->item, (const uint32_t *)w->id, w->n_prompt, n, w->ended);
+        w->reward = sv_reward(r->recipe, w->verdict, n, &w->masked);
+    }
     return SV_OK;
 }
 

@@ -12,6 +12,7 @@
 /* One answer. Arrays belong to the batch. */
 typedef struct sv_rollout {
     uint32_t problem, sample; /* b and g; the row's number is b G + g */
+    uint32_t item;            /* of the source */
     uint32_t n_prompt, n;     /* tokens of the prompt; of both */
     int32_t *id;              /* [n] */
     uint8_t *counted;         /* [n] 1 for the answer's tokens */

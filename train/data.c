@@ -367,6 +367,11 @@ static sv_err fill(sv_data *d, const sv_recipe *r, uint32_t n_ctx)
     d->enc.trust_prompt = sv_recipe_is(r, SV_KEY_DATA_TRUST, "all");
     d->enc.last_turn_only = sv_recipe_bool(r, SV_KEY_DATA_LAST_TURN);
     SV_TRY(load_template(&d->enc, r));
+    bool has_rows = !sv_recipe_is(r, SV_KEY_METHOD, "rl") && !sv_recipe_is(r, SV_KEY_METHOD, "opd");
+    if (task[0] == '\0' && !has_rows) { /* problems, which rl/ reads */
+        d->stats.kind = "problems";
+        return sv_data_hash(r, d->stats.hash);
+    }
     return task[0] != '\0' ? open_task(d, task) : open_files(d, r);
 }
 

@@ -235,8 +235,9 @@ static sv_err check_rl(const sv_recipe *r)
     if (r->v[SV_KEY_RL_SHAPE].u > r->v[SV_KEY_ROLLOUT_TOKENS].u)
         return sv_fail(SV_E_ARG, "%s: rl.shape_tokens is %llu, above rollout.max_tokens, %llu", r->name,
                        (unsigned long long)r->v[SV_KEY_RL_SHAPE].u, (unsigned long long)r->v[SV_KEY_ROLLOUT_TOKENS].u);
-    if (sv_recipe_text(r, SV_KEY_TASK)[0] == '\0')
-        return sv_fail(SV_E_ARG, "%s: train.method: rl takes the problems of a built-in task; give data.task", r->name);
+    if (sv_recipe_text(r, SV_KEY_TASK)[0] != '\0' && r->v[SV_KEY_DATA_VERIFIER].given)
+        return sv_fail(SV_E_ARG, "%s: data.verifier judges data.path; data.task has a judge of its own",
+                       place(r, r->v[SV_KEY_DATA_VERIFIER].line));
     bool no_reference = r->model != NULL && sv_recipe_text(r, SV_KEY_RL_REFERENCE)[0] == '\0';
     if (r->v[SV_KEY_RL_KL].f > 0 && no_reference)
         return sv_fail(SV_E_ARG, "%s: rl.kl needs a reference; give model.from or rl.reference", r->name);

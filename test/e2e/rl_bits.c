@@ -243,6 +243,41 @@ static void test_a_student_comes_nearer_to_its_teacher(void **state)
         fail_msg("reverse KL %g at first, %g in the end", first, last);
 }
 
+static const char *write_rows(const char *name, const char *rows)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", rl_root, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(rows, f);
+    fclose(f);
+    return path;
+}
+
+static void test_problems_of_a_file_train(void **state)
+{
+    (void)state;
+    char sets[512];
+    sv_rl_report r;
+    rl_run x;
+    const char *path = write_rows("three.jsonl", "{\"prompt\": \"2*3*7+1+1+8:\", \"gold\": 52}\n"
+                                                 "{\"prompt\": \"1-1-6-7+1-2:\", \"gold\": 86}\n"
+                                                 "{\"prompt\": \"1+1+1+1+1+1:\", \"gold\": 6}\n");
+    snprintf(sets, sizeof sets, "data.task= data.path=%s data.verifier=number train.steps=4", path);
+    uint64_t h = rl_hash(sets, &r);
+    assert_true(h != 0 && r.n_generated > 0);
+    snprintf(sets, sizeof sets, "data.task= data.path=%s data.verifier=number train.steps=4 threads=1 train.micro=1",
+             path);
+    assert_true(rl_hash(sets, NULL) == h);
+    path =
+        write_rows("bad.jsonl", "{\"prompt\": \"1+1:\", \"gold\": 2}\n{\"prompt\": \"1+2:\", \"gold\": \"three\"}\n");
+    snprintf(sets, sizeof sets, "data.task= data.path=%s data.verifier=number", path);
+    assert_int_equal(sv_err_exit_code(rl_open(sets, &x)), 3); /* a gold that does not parse is never a reward */
+    assert_non_null(strstr(sv_err_text(), "bad.jsonl:2"));
+    snprintf(sets, sizeof sets, "data.task= data.path=%s data.verifier=oracle", path);
+    assert_int_equal(rl_open(sets, &x), SV_E_ARG);
+}
+
 static void refuse(const char *sets, const char *words)
 {
     rl_run x;
@@ -280,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_a_killed_run_goes_on_to_the_same_bits),
         cmocka_unit_test(test_a_run_without_a_signal_is_stopped),
         cmocka_unit_test(test_a_student_comes_nearer_to_its_teacher),
+        cmocka_unit_test(test_problems_of_a_file_train),
         cmocka_unit_test(test_what_would_bias_the_ratio_is_refused),
     };
     return cmocka_run_group_tests(tests, rl_base, rl_clean);

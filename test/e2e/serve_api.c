@@ -159,7 +159,7 @@ static json_t *body_json(const sv_bytes *reply)
 
 static const char *text_at(const json_t *o, const char *path)
 {
-    static char part[64];
+    char part[64];
     for (const char *p = path; *p;) {
         size_t n = strcspn(p, "/");
         snprintf(part, sizeof part, "%.*s", (int)n, p);

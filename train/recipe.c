@@ -232,7 +232,8 @@ static sv_err check_rl(const sv_recipe *r)
         return sv_fail(SV_E_ARG, "%s: rl.updates is %llu, but a step has only %llu x %llu = %llu answers to share out",
                        r->name, (unsigned long long)m, (unsigned long long)b, (unsigned long long)g,
                        (unsigned long long)(b * g));
-    if (r->v[SV_KEY_RL_SHAPE].u > r->v[SV_KEY_ROLLOUT_TOKENS].u)
+    bool shapes = sv_recipe_is(r, SV_KEY_RL_TRUNCATED, "shape");
+    if (shapes && r->v[SV_KEY_RL_SHAPE].u > r->v[SV_KEY_ROLLOUT_TOKENS].u)
         return sv_fail(SV_E_ARG, "%s: rl.shape_tokens is %llu, above rollout.max_tokens, %llu", r->name,
                        (unsigned long long)r->v[SV_KEY_RL_SHAPE].u, (unsigned long long)r->v[SV_KEY_ROLLOUT_TOKENS].u);
     if (sv_recipe_text(r, SV_KEY_TASK)[0] != '\0' && r->v[SV_KEY_DATA_VERIFIER].given)

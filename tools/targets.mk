@@ -43,6 +43,10 @@ fuzz: $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)
 	@sh tools/fuzz.sh $(B) $(or $(SECONDS),30)
 arch:
 	@B=$(B) sh tools/arch.sh
+# Clients from PyPI against a server; needs the network, so it is no part of `make test`.
+.PHONY: clients
+clients: all
+	@sh tools/clients.sh $(B)
 bench: all
 	@$(B)/samsvar bench
 

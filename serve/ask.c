@@ -368,11 +368,11 @@ static sv_err read_message(sv_ask *a, size_t i, json_t *m)
     json_t *role = sv_json_get(m, "role"), *content = sv_json_get(m, "content");
     if (!json_is_string(role) || !is_in(roles, 6, json_string_value(role)))
         return message_fault(a, i, ".role", role, "system, developer, user, assistant, tool, function");
-    bool is_assistant = strcmp(json_string_value(role), "assistant") == 0;
-    if (strcmp(json_string_value(role), "developer") == 0)
-        json_object_set_new(m, "role", json_string("system"));
-    if (strcmp(json_string_value(role), "function") == 0)
-        json_object_set_new(m, "role", json_string("tool"));
+    const char *name = json_string_value(role); /* gone once the role is replaced */
+    bool is_assistant = strcmp(name, "assistant") == 0;
+    const char *instead = strcmp(name, "developer") == 0 ? "system" : strcmp(name, "function") == 0 ? "tool" : NULL;
+    if (instead != NULL)
+        json_object_set_new(m, "role", json_string(instead));
     if (content == NULL && !is_assistant)
         return message_fault(a, i, ".content", NULL, "a text, or a list of text parts");
     if (content == NULL)

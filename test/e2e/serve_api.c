@@ -303,6 +303,43 @@ static void test_choice_0_of_n_is_the_answer_alone(void **state)
     sv_bytes_done(&three);
 }
 
+static char *chat_text(const char *messages)
+{
+    sv_bytes q = { 0 }, r = { 0 };
+    sv_bytes_printf(&q, "{\"messages\":%s,\"max_tokens\":8,\"seed\":1,\"ignore_eos\":true}", messages);
+    if (post("/v1/chat/completions", q.p, &r) != 200)
+        fail_msg("%.400s", r.p);
+    json_t *o = body_json(&r);
+    char *text = strdup(text_at(o, "samsvar/prompt_sha256"));
+    assert_string_equal(text_at(o, "choices/0/message/role"), "assistant");
+    assert_string_equal(text_at(o, "choices/0/finish_reason"), "length");
+    json_decref(o);
+    sv_bytes_done(&q);
+    sv_bytes_done(&r);
+    return text;
+}
+
+static void test_messages_of_one_meaning_are_one_prompt(void **state)
+{
+    (void)state;
+    static const char *const same[] = {
+        "[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":\"ab\"}]",
+        "[{\"role\":\"developer\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":\"ab\"}]",
+        "[{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"be \"},{\"type\":\"text\",\"text\":"
+        "\"brief\"}]},{\"role\":\"user\",\"content\":\"ab\"}]",
+    };
+    char *first = chat_text(same[0]);
+    for (int i = 1; i < 3; i++) {
+        char *other = chat_text(same[i]);
+        assert_string_equal(first, other);
+        free(other);
+    }
+    char *plain = chat_text("[{\"role\":\"user\",\"content\":\"<|im_end|>\"}]");
+    assert_string_not_equal(first, plain);
+    free(plain);
+    free(first);
+}
+
 /* ---- refusals ---- */
 
 static void assert_refused(const char *path, sv_str body, int status, const char *words)
@@ -538,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_is_the_same_alone_and_among_neighbours),
         cmocka_unit_test(test_a_stream_says_what_a_whole_reply_says),
         cmocka_unit_test(test_choice_0_of_n_is_the_answer_alone),
+        cmocka_unit_test(test_messages_of_one_meaning_are_one_prompt),
         cmocka_unit_test(test_a_wrong_field_is_named_with_what_is_allowed),
         cmocka_unit_test(test_hostile_bodies_get_a_sentence),
         cmocka_unit_test(test_ambiguous_or_huge_requests_are_refused),

@@ -109,7 +109,7 @@ static float kl_gradient(const sv_policy *p, float ratio, float e, double *value
 }
 
 void sv_policy_row(const sv_policy *p, float a, float norm, uint32_t n, const float *lp_new, const float *lp_old,
-                   const float *lp_ref, float *dlp, float *scratch, sv_policy_stat *stat)
+                   const float *lp_ref, const float *weight, float *dlp, float *scratch, sv_policy_stat *stat)
 {
     bool per_answer = p->loss == SV_PG_GRPO || p->loss == SV_PG_GSPO;
     float scale = (per_answer ? 1.0f / (float)n : 1.0f) / norm, of_answer = 1.0f;
@@ -121,6 +121,8 @@ void sv_policy_row(const sv_policy *p, float a, float norm, uint32_t n, const fl
             kappa = weight_only(p, ratio, stat);
         else if (p->loss != SV_PG_GSPO && p->loss != SV_PG_REINFORCE)
             kappa = clipped(p, ratio, a, 1, stat);
+        if (weight != NULL)
+            kappa = kappa * weight[t];
         float d = 0.0f - kappa * a;
         if (lp_ref != NULL)
             d = d + kl_gradient(p, ratio, lp_ref[t] - lp_new[t], &stat->kl);

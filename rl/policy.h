@@ -49,9 +49,10 @@ typedef struct sv_policy_stat {
 } sv_policy_stat;
 
 /* One answer of n >= 1 tokens: log-probs of now, of the sampler, and of the reference (NULL without KL). norm: Z.
- * dlp [n]. scratch [n]. */
+ * weight [n]: of the policy term (rl/mismatch.h; NULL: 1). dlp [n]. scratch [n]. */
 void sv_policy_row(const sv_policy *p, float advantage, float norm, uint32_t n, const float *lp_new,
-                   const float *lp_old, const float *lp_ref, float *dlp, float *scratch, sv_policy_stat *stat);
+                   const float *lp_old, const float *lp_ref, const float *weight, float *dlp, float *scratch,
+                   sv_policy_stat *stat);
 
 /* exp of a log ratio that is kept within +-20. */
 float sv_ratio(float d);

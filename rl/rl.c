@@ -16,6 +16,7 @@ struct sv_rl {
     const sv_recipe *recipe;
     sv_roller *roller;
     sv_policy policy;
+    sv_mismatch mismatch;
     bool is_opd; /* learns from a teacher, whose log-probs stand where a reference's do */
     sv_rl_guard guard;
     uint64_t total_generated, saved_step;
@@ -29,6 +30,7 @@ sv_err sv_rl_open(sv_train *t, const sv_recipe *r, sv_rl **out)
     rl->train = t;
     rl->recipe = r;
     rl->policy = sv_policy_of(r);
+    rl->mismatch = sv_mismatch_of(r);
     rl->is_opd = sv_recipe_is(r, SV_KEY_METHOD, "opd");
     if (rl->is_opd)
         rl->policy = (sv_policy){ .loss = SV_PG_REINFORCE };
@@ -128,8 +130,9 @@ typedef struct part {
     sv_row *row;           /* [n] */
     uint32_t n, *number;   /* [n] number of the answer in the batch */
     size_t n_token;
-    float *old, *ref, *now, *dlp, *got; /* [n_token]; ref NULL: none */
-    float norm;                         /* Z */
+    float *served, *old, *ref, *now,
+        *got;   /* [n_token]; served: as sampled; old: before the first update; ref NULL: none */
+    float norm; /* Z */
 } part;
 
 /* Answers without an advantage leave before the forward pass, unless a KL of the loss needs them; Z counts them. */
@@ -158,6 +161,7 @@ static void lay_out(const sv_rollout_batch *b, part *p)
     bool has_ref = p->n > 0 && p->of[0]->ref != NULL;
     size_t at = 0;
     p->row = SV_NEW_N(b->arena, sv_row, p->n);
+    p->served = SV_NEW_N(b->arena, float, p->n_token);
     p->old = SV_NEW_N(b->arena, float, p->n_token);
     p->now = SV_NEW_N(b->arena, float, p->n_token);
     p->got = SV_NEW_N(b->arena, float, p->n_token);
@@ -165,7 +169,8 @@ static void lay_out(const sv_rollout_batch *b, part *p)
     for (uint32_t i = 0; i < p->n; i++) {
         const sv_rollout *w = p->of[i];
         uint32_t n = w->n - w->n_prompt;
-        memcpy(p->old + at, w->lp, n * sizeof *w->lp);
+        memcpy(p->served + at, w->lp, n * sizeof *w->lp);
+        memcpy(p->old + at, w->old ? w->old : w->lp, n * sizeof *w->lp);
         if (has_ref)
             memcpy(p->ref + at, w->ref, n * sizeof *w->ref);
         float *dlp = SV_NEW_N(b->arena, float, w->n);
@@ -198,7 +203,7 @@ static void fill_gradient(const sv_rl *rl, const sv_rollout_batch *b, part *p, s
             distil(p, i, at, dlp + w->n_prompt, stat);
         else
             sv_policy_row(&rl->policy, w->advantage, p->norm, n, p->now + at, p->old + at, p->ref ? p->ref + at : NULL,
-                          dlp + w->n_prompt, scratch, stat);
+                          w->weight, dlp + w->n_prompt, scratch, stat);
         at += n;
     }
 }
@@ -229,7 +234,7 @@ static void measure_ratio(const part *p, sv_rl_report *out)
 {
     double diff = 0, ratio = 0;
     for (size_t i = 0; i < p->n_token; i++) {
-        float d = p->got[i] - p->old[i], a = d < 0.0f ? 0.0f - d : d, q = sv_ratio(d);
+        float d = p->got[i] - p->served[i], a = d < 0.0f ? 0.0f - d : d, q = sv_ratio(d);
         diff += (double)a;
         ratio += (double)q;
         out->diff_max = a > out->diff_max ? a : out->diff_max;
@@ -278,6 +283,32 @@ static sv_err check_all(sv_rl *rl, const sv_rollout_batch *b)
     lay_out(b, &p);
     SV_TRY(sv_train_score(rl->train, p.row, p.n, p.got));
     return same_bits(rl, b, &p, p.old, p.got);
+}
+
+/* rl.mismatch: the trainer's own log-probs become the old ones, and the sampler's make weights. One more forward pass.
+ */
+static sv_err weigh(sv_rl *rl, const sv_rollout_batch *b, sv_rl_report *out)
+{
+    part p;
+    double k3 = 0;
+    size_t at = 0;
+    fill_part(rl, b, 0, 1, &p);
+    if (p.n == 0)
+        return SV_OK;
+    lay_out(b, &p);
+    SV_TRY(sv_train_score(rl->train, p.row, p.n, p.got));
+    for (uint32_t i = 0; i < p.n; i++) {
+        sv_rollout *w = &b->row[p.number[i]];
+        uint32_t n = w->n - w->n_prompt;
+        float *scratch = SV_NEW_N(b->arena, float, n);
+        w->old = p.got + at;
+        w->weight = SV_NEW_N(b->arena, float, n);
+        sv_mismatch_row(&rl->mismatch, w->advantage, n, w->old, w->lp, w->weight, scratch, &k3);
+        at += n;
+    }
+    out->mismatch_k3 = (float)(k3 / (double)p.n);
+    out->is_close = true;
+    return SV_OK;
 }
 
 /* ---- the guard ---- */
@@ -345,7 +376,9 @@ sv_err sv_rl_learn(sv_rl *rl, sv_rollout_batch *b, sv_rl_report *out)
     sv_policy_stat stat = { 0 };
     double start = sv_clock_s();
     SV_TRY(guard(rl, out));
-    if (sv_recipe_is(rl->recipe, SV_KEY_RL_CHECK, "all") && m > 1)
+    if (rl->mismatch.mode != SV_MIS_ASSERT)
+        SV_TRY(weigh(rl, b, out));
+    else if (sv_recipe_is(rl->recipe, SV_KEY_RL_CHECK, "all") && m > 1)
         SV_TRY(check_all(rl, b));
     out->diff_max = out->diff_mean = 0.0f;
     out->ratio_min = out->ratio_mean = out->ratio_max = 1.0f;

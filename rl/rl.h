@@ -7,6 +7,7 @@
 #define SV_RL_RL_H
 
 #include "rl/guard.h"
+#include "rl/mismatch.h"
 #include "rl/policy.h"
 #include "rl/rollout.h"
 #include "train/trainer.h"
@@ -24,6 +25,8 @@ typedef struct sv_rl_report {
     float kl;                                 /* mean over tokens of the form's value; 0 without a reference */
     float diff_mean, diff_max; /* |trainer - sampler| log-prob, first update [sampling/sampling_logp_difference/...] */
     float ratio_min, ratio_mean, ratio_max;                  /* their ratio [sampling/importance_sampling_ratio/...] */
+    float mismatch_k3;                                       /* [mismatch/k3] mean over answers; 0 with assert */
+    bool is_close;                                           /* rl.mismatch is not assert: the run is not exact */
     float clip_low, clip_high;                               /* share of tokens, all updates [clip_ratio/..._mean] */
     uint64_t n_generated, n_trained, n_reference, n_teacher; /* tokens of this step [tokens/...] */
     uint64_t total_generated;                                /* since open */

@@ -69,6 +69,8 @@ json_t *sv_rl_event(const sv_rl_report *r)
     add(o, "sampling/importance_sampling_ratio/min", (double)r->ratio_min);
     add(o, "sampling/importance_sampling_ratio/mean", (double)r->ratio_mean);
     add(o, "sampling/importance_sampling_ratio/max", (double)r->ratio_max);
+    add(o, "mismatch/k3", (double)r->mismatch_k3);
+    json_object_set_new(o, "exact", json_boolean(!r->is_close));
     add_count(o, "updates", r->n_update);
     add_count(o, "tokens/generated", r->n_generated);
     add_count(o, "tokens/trained", r->n_trained);

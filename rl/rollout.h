@@ -18,6 +18,7 @@ typedef struct sv_rollout {
     uint8_t *counted;         /* [n] 1 for the answer's tokens */
     float *lp;                /* [n - n_prompt] as sampled */
     float *ref;               /* the same by the reference; NULL: none */
+    float *old, *weight; /* rl.mismatch: by the trainer before the first update, and of the policy term; NULL: none */
     bool ended;
     bool masked; /* rl.truncated: mask took it out of the loss */
     sv_verdict verdict;

@@ -159,6 +159,52 @@ static void test_one_flipped_bit_stops_the_run(void **state)
     rl_close(&x);
 }
 
+static void test_every_fallback_is_exact_for_equal_bits(void **state)
+{
+    (void)state;
+    static const char *const mode[] = { "report",     "token-tis", "seq-tis", "seq-mask",
+                                        "token-mask", "geo-rs",    "k3-rs",   "opsm" };
+    uint64_t want = rl_hash("train.steps=3", NULL);
+    for (size_t i = 0; i < sizeof mode / sizeof *mode; i++) {
+        char sets[64];
+        sv_rl_report r;
+        snprintf(sets, sizeof sets, "train.steps=3 rl.mismatch=%s", mode[i]);
+        assert_true(rl_hash(sets, &r) == want);
+        assert_true(r.is_close && r.mismatch_k3 == 0.0f);
+    }
+}
+
+/* What a sampler in another type would give. */
+static void round_to_bf16(sv_rollout_batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        for (uint32_t t = 0; t < b->row[i].n - b->row[i].n_prompt; t++) {
+            uint32_t bits;
+            memcpy(&bits, &b->row[i].lp[t], 4);
+            bits = (bits + 0x8000u) & 0xffff0000u;
+            memcpy(&b->row[i].lp[t], &bits, 4);
+        }
+}
+
+static void test_rounded_answers_stop_or_are_reported(void **state)
+{
+    (void)state;
+    static const char *const sets[] = { "", "rl.mismatch=report" };
+    for (int k = 0; k < 2; k++) {
+        rl_run x;
+        sv_rl_report r;
+        sv_rollout_batch b;
+        assert_int_equal(rl_open(sets[k], &x), SV_OK);
+        assert_int_equal(sv_rl_sample(x.rl, &b, &r), SV_OK);
+        round_to_bf16(&b);
+        assert_int_equal(sv_rl_learn(x.rl, &b, &r), k == 0 ? SV_E_BITS : SV_OK);
+        if (k == 1)
+            assert_true(r.diff_max > 0.0f && r.mismatch_k3 > 0.0f && r.ratio_max > 1.0f && r.ratio_min < 1.0f);
+        sv_rollout_done(&b);
+        rl_close(&x);
+    }
+}
+
 /* Runs in a child that dies in step `die`: behind its samples, or behind its updates. */
 static void run_and_die(const char *sets, uint64_t die, bool behind_updates)
 {
@@ -312,6 +358,8 @@ int main(void)
         cmocka_unit_test(test_gspo_is_grpo_with_one_update),
         cmocka_unit_test(test_every_loss_and_advantage_runs),
         cmocka_unit_test(test_one_flipped_bit_stops_the_run),
+        cmocka_unit_test(test_every_fallback_is_exact_for_equal_bits),
+        cmocka_unit_test(test_rounded_answers_stop_or_are_reported),
         cmocka_unit_test(test_a_killed_run_goes_on_to_the_same_bits),
         cmocka_unit_test(test_a_run_without_a_signal_is_stopped),
         cmocka_unit_test(test_a_student_comes_nearer_to_its_teacher),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "num/philox.h"
 #include "rl/advantage.h"
 #include "rl/guard.h"
 #include "rl/rl.h"
@@ -94,7 +95,7 @@ static void run(const sv_policy *p, float a, const float *now, const float *old,
 {
     float scratch[4];
     *stat = (sv_policy_stat){ 0 };
-    sv_policy_row(p, a, sv_policy_norm(p, 3, 11), 4, now, old, ref, dlp, scratch, stat);
+    sv_policy_row(p, a, sv_policy_norm(p, 3, 11), 4, now, old, ref, NULL, dlp, scratch, stat);
 }
 
 static void test_the_sign_of_the_advantage_decides_which_side_clips(void **state)
@@ -233,7 +234,7 @@ static void test_gradients_reach_the_logits(void **state)
         double total = log(exp(z[0]) + exp(z[1])), p0 = exp(z[0] - total), h = 1e-6, side[2];
         float now = (float)(z[0] - total), old = now - 0.1f, dlp, scratch, norm = sv_policy_norm(&p, 1, 1);
         sv_policy_stat stat = { 0 };
-        sv_policy_row(&p, 0.5f, norm, 1, &now, &old, NULL, &dlp, &scratch, &stat);
+        sv_policy_row(&p, 0.5f, norm, 1, &now, &old, NULL, NULL, &dlp, &scratch, &stat);
         for (int k = 0; k < 2; k++) {
             double x = z[0] + (k ? -h : h), lp = x - log(exp(x) + exp(z[1])), ratio = exp(lp - (double)old);
             double weight = loss == SV_PG_CISPO       ? exp((double)now - (double)old) * lp
@@ -271,6 +272,68 @@ static void test_gspo_drops_a_whole_answer(void **state)
     gspo.high = 0.08f;
     run(&gspo, 1.0f, d4, old, NULL, dlp, &stat);
     assert_true(dlp[0] == 0.0f && dlp[3] == 0.0f && stat.n_high == 4);
+}
+
+/* ---- mismatch ---- */
+
+static double weight_of(const sv_mismatch *x, double a, const double *d, int n, int t)
+{
+    double sum = 0, k3 = 0, m = exp(d[t]);
+    for (int i = 0; i < n; i++) {
+        sum += d[i];
+        k3 += (exp(d[i]) - d[i] - 1) / n;
+    }
+    double low = (double)x->low, high = (double)x->high, product = exp(sum), geo = exp(sum / n);
+    switch (x->mode) {
+    case SV_MIS_TOKEN_TIS:
+        return fmin(m, high);
+    case SV_MIS_SEQ_TIS:
+        return fmin(product, high);
+    case SV_MIS_SEQ_MASK:
+        return product >= low && product <= high ? product : 0;
+    case SV_MIS_TOKEN_MASK:
+        return m >= low && m <= high ? m : 0;
+    case SV_MIS_GEO_RS:
+        return geo >= 1 - high && geo <= 1 + high ? 1 : 0;
+    case SV_MIS_K3_RS:
+        return k3 < high ? 1 : 0;
+    case SV_MIS_OPSM:
+        return a < 0 && -sum / n > high ? 0 : 1;
+    default:
+        return 1;
+    }
+}
+
+/* Gaussian differences, sd 0.05 and 0.5: weights and what is kept, against double precision. */
+static void test_mismatch_weights_are_those_of_double_precision(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    const float low[] = { 0, 0, 0, 0, 0.5f, 0.9f, 0, 0, 0 },
+                high[] = { 0, 0, 1.05f, 2, 1.5f, 1.1f, 0.01f, 0.0013f, 0.02f };
+    for (int mode = SV_MIS_REPORT; mode <= SV_MIS_OPSM; mode++) {
+        sv_mismatch x = { (sv_mis)mode, low[mode], high[mode] };
+        uint32_t n_zero = 0, n_all = 0;
+        for (uint32_t row = 0; row < 200; row++) {
+            float old[N], served[N], weight[N], scratch[N], a = row % 2 ? 1.0f : -1.0f;
+            double d[N], k3 = 0;
+            for (uint32_t t = 0; t < N; t++) {
+                float z[4];
+                sv_philox_normal4(3, SV_STREAM_TEST, row, t, z);
+                served[t] = -1.0f;
+                old[t] = -1.0f + (row % 4 ? 0.05f : 0.5f) * z[0];
+                d[t] = (double)old[t] - (double)served[t];
+            }
+            sv_mismatch_row(&x, a, N, old, served, weight, scratch, &k3);
+            for (int t = 0; t < N; t++) {
+                near(weight[t], weight_of(&x, (double)a, d, N, t));
+                n_zero += weight[t] == 0.0f;
+                n_all++;
+            }
+        }
+        bool masks = mode >= SV_MIS_SEQ_MASK;
+        assert_true(masks ? n_zero > 0 && n_zero < n_all : n_zero == 0);
+    }
 }
 
 /* ---- rewards, parts, guard ---- */
@@ -339,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_gradients_reach_the_logits),
         cmocka_unit_test(test_gspo_is_grpo_for_a_fresh_sample),
         cmocka_unit_test(test_gspo_drops_a_whole_answer),
+        cmocka_unit_test(test_mismatch_weights_are_those_of_double_precision),
         cmocka_unit_test(test_long_answers_lose_in_a_line),
         cmocka_unit_test(test_parts_hold_every_row_once),
         cmocka_unit_test(test_the_guard_counts_steps_in_a_row),

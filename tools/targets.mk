@@ -1,5 +1,5 @@
 # What people type. Everything else is in the Makefile.
-.PHONY: help deps deps-check demo test quick check install bench clean fuzz arch
+.PHONY: help deps deps-check demo test quick check install bench clean fuzz arch emulate
 
 help:
 	@echo "make demo      the main job: a real model answers, a small one trains, chips agree (about 5 minutes)"
@@ -7,6 +7,7 @@ help:
 	@echo "make check     layers, laws, formats, clang, sanitizers, fuzzers, aarch64 under qemu"
 	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
 	@echo "make bench     speed beside the machine's measured peaks"
+	@echo "make emulate   AVX-512 as true instructions under the emulator Bochs (tens of minutes)"
 	@echo "make install   PREFIX=/usr/local DESTDIR="
 	@echo "make deps      installs the Debian packages that the above need"
 
@@ -43,6 +44,8 @@ fuzz: $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)
 	@sh tools/fuzz.sh $(B) $(or $(SECONDS),30)
 arch:
 	@B=$(B) sh tools/arch.sh
+emulate: $(B)/samsvar $(B)/test/law/train_short
+	@B=$(B) sh tools/emulate.sh
 # Clients from PyPI against a server; needs the network, so it is no part of `make test`.
 .PHONY: clients
 clients: all

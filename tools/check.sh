@@ -53,7 +53,7 @@ lint() {
     have cppcheck || return
     cppcheck -q --std=c11 --language=c --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
         --suppress='uninitvar:*.cl' -D__GNUC__ -Iinclude -I. -j"$jobs" \
-        base num op format text chip run model infer train rl cli chips/ref chips/null chips/odd chips/opencl &&
+        base num op format text chip run model infer train rl http serve cli chips/ref chips/null chips/odd chips/opencl &&
         echo "cppcheck: no finding"
 }
 # Extracted pages are fresh, and the C in hand-written pages compiles.

@@ -19,11 +19,9 @@
 #define SV_S8_SCALE 1024u  /* byte offset of the scales inside a panel block */
 #define SV_S4_SCALE 512u
 #define SV_A4_MIN 576u
-#define SV_K4_BYTES 4736u /* 8 blocks of S4's 512 bytes of codes; 8 x 32 scales; 8 x 32 minima; 32 f16 d; 32 f16 dmin \
-                           */
+#define SV_K4_BYTES 4736u /* 8 blocks of S4's 512 bytes of codes; 8 x 32 scales; 8 x 32 minima; 32 f16 d; 32 dmin */
 #define SV_K5_BYTES 5760u /* codes as K4; 8 x 32 columns x 4 bytes of fifth bits; the rest as K4 */
-#define SV_K6_BYTES 6720u /* codes as K4; 8 x 2 x 32 columns x 4 bytes of bits 4 and 5; 16 x 32 int8 scales; 32 f16 d \
-                           */
+#define SV_K6_BYTES 6720u /* codes as K4; 8 x 2 x 32 columns x 4 bytes of bits 4 and 5; 16 x 32 int8 scales; 32 d */
 
 /* P16, [ceil(n/16)][k][16]: item index of (row n, column k) of a weight with K columns. */
 static inline uint64_t sv_image_p16(uint32_t n, uint32_t k, uint32_t K)

@@ -142,7 +142,7 @@ static void print(const bench_run *b, const char *kind, uint32_t tokens, uint32_
 
 static sv_err prefill(bench_run *b, uint32_t context)
 {
-    double s[REPEATS], all, before, unused;
+    double s[REPEATS] = { 0 }, all, before, unused;
     uint32_t repeats = context > 0 ? 1 : REPEATS;
     sv_live("prefill of %u at %u ...", PREFILL, context);
     for (uint32_t i = 0; i < repeats; i++) {
@@ -159,7 +159,7 @@ static sv_err prefill(bench_run *b, uint32_t context)
 
 static sv_err decode(bench_run *b, uint32_t context, uint32_t batch)
 {
-    double rate[REPEATS], first;
+    double rate[REPEATS] = { 0 }, first;
     uint32_t n_prompt = context > 8 ? context : 8, repeats = context * batch > 2048 ? 1 : REPEATS;
     sv_live("decode at %u, batch %u ...", context, batch);
     for (uint32_t i = 0; i < repeats; i++)

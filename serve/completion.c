@@ -257,7 +257,7 @@ static bool pull(void *ctx, sv_bytes *out)
             return put_end(p, out);
         case SV_TURN_FAILED: {
             sv_bytes body = { 0 };
-            sv_fault_body(500, NULL, NULL, sv_err_text(), &body);
+            sv_error_body(500, NULL, NULL, sv_err_text(), &body);
             sv_http_event(out, view(&body));
             sv_bytes_done(&body);
             return false;

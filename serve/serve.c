@@ -64,7 +64,7 @@ static const char *type_of(unsigned status)
     }
 }
 
-void sv_fault_body(unsigned status, const char *param, const char *code, const char *message, sv_bytes *out)
+void sv_error_body(unsigned status, const char *param, const char *code, const char *message, sv_bytes *out)
 {
     json_t *o = json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", sv_json_text_of(sv_str_of(message)), "type",
                           type_of(status), "param", param, "code", code);
@@ -83,7 +83,7 @@ void sv_reply_fault(sv_serve *s, sv_http_request *r, unsigned status, const char
 {
     sv_bytes body = { 0 };
     count(s, status);
-    sv_fault_body(status, param, code, message, &body);
+    sv_error_body(status, param, code, message, &body);
     if (status == 429 || status == 503)
         sv_http_add_header(r, "Retry-After", "1");
     if (status == 401)
@@ -394,7 +394,7 @@ static void handle(void *ctx, sv_http_request *r)
 static void fault(void *ctx, unsigned status, const char *message, sv_bytes *out)
 {
     (void)ctx;
-    sv_fault_body(status, NULL, NULL, message, out);
+    sv_error_body(status, NULL, NULL, message, out);
 }
 
 /* ---- life ---- */

@@ -27,7 +27,7 @@ struct sv_serve {
 
 /* ---- replies ---- */
 /* {"error": ...}; param and code may be NULL. */
-void sv_fault_body(unsigned status, const char *param, const char *code, const char *message, sv_bytes *out);
+void sv_error_body(unsigned status, const char *param, const char *code, const char *message, sv_bytes *out);
 void sv_reply_fault(sv_serve *s, sv_http_request *r, unsigned status, const char *param, const char *code,
                     const char *message);
 /* The status that an error of ours has, with its sentence. */

@@ -82,6 +82,8 @@ typedef struct sv_train_loop {
     float *loss; /* every step's, by sv_mem */
     size_t n_loss, cap_loss;
     bool stopped;
+    uint64_t eval_every;  /* steps between held-out losses; 0: none before the end */
+    uint32_t eval_rows;   /* held-out rows of them, at most */
     const char *what;     /* that `loss` is; NULL: the loss */
     uint64_t n_generated; /* RL: tokens */
     double seconds;       /* RL: of steps */

@@ -51,6 +51,24 @@ static void tell(const sv_train_report *r, sv_train_loop *loop)
         sv_warn("step %llu: the gradient is not finite; no update was made", (unsigned long long)r->step);
 }
 
+/* The held-out loss where eval.every asks for it; no bit of the run depends on it. */
+static sv_err tell_held_out(sv_train *t, uint64_t step, const sv_train_loop *loop)
+{
+    double loss;
+    uint32_t n_row;
+    if (loop->eval_every == 0 || step % loop->eval_every != 0 || sv_train_done(t))
+        return SV_OK;
+    SV_TRY(sv_train_eval(t, loop->eval_rows, &loss, &n_row));
+    if (n_row == 0)
+        return SV_OK;
+    if (loop->json)
+        sv_out_json(json_pack("{s:s, s:I, s:o, s:I}", "event", "eval", "step", (json_int_t)step, "held_out_loss",
+                              number(loss), "held_out_rows", (json_int_t)n_row));
+    else
+        sv_note("step %llu: held-out loss %.4f (%u rows)", (unsigned long long)step, loss, n_row);
+    return SV_OK;
+}
+
 sv_err sv_train_run(sv_train *t, sv_train_loop *loop)
 {
     sv_train_report r = { 0 };
@@ -61,6 +79,7 @@ sv_err sv_train_run(sv_train *t, sv_train_loop *loop)
         SV_TRY(sv_train_step(t, &r));
         SV_PUSH(loop->loss, loop->n_loss, loop->cap_loss, r.loss);
         tell(&r, loop);
+        SV_TRY(tell_held_out(t, r.step, loop));
         if (sv_interrupts > 0 && !said)
             sv_note("stopping: step %llu is finished and saved ...", (unsigned long long)r.step);
         said = sv_interrupts > 0;
@@ -164,7 +183,7 @@ static sv_err tell_end(sv_train *t, const sv_args *a, const sv_train_loop *loop)
     double loss;
     uint32_t n_row;
     SV_TRY(sv_train_hash(t, &bits));
-    SV_TRY(sv_train_eval(t, 300, &loss, &n_row));
+    SV_TRY(sv_train_eval(t, loop->eval_rows, &loss, &n_row));
     const char *hash = sv_hash_words(bits);
     unsigned long long step = sv_train_steps_made(t);
     if (sv_arg_on(a, SV_FLAG_JSON))
@@ -208,7 +227,9 @@ static sv_err evaluate(sv_train *t, const sv_args *a, const sv_recipe *r)
 static sv_err run(const sv_args *a, const sv_recipe *r)
 {
     sv_train *t;
-    sv_train_loop loop = { .json = sv_arg_on(a, SV_FLAG_JSON) };
+    sv_train_loop loop = { .json = sv_arg_on(a, SV_FLAG_JSON),
+                           .eval_every = sv_recipe_u64(r, SV_KEY_EVAL_EVERY),
+                           .eval_rows = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_PROBLEMS) };
     sv_live("opening %s", sv_recipe_name(r));
     SV_TRY(sv_train_open(r, &t));
     uint64_t first = sv_train_steps_made(t) + 1;

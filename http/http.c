@@ -41,7 +41,6 @@ typedef struct peer {
 struct sv_http {
     sv_http_opts o;
     struct MHD_Daemon *daemon;
-    int quiet_fd; /* the listening socket once quiesced, else -1 */
     uint16_t port;
     uint32_t n_active; /* atomic */
     pthread_mutex_t lock;
@@ -374,7 +373,6 @@ sv_err sv_http_start(const sv_http_opts *opts, sv_http **out)
     SV_TRY(read_address(opts->host, opts->port, &at));
     sv_http *h = sv_mem_new(sizeof *h);
     h->o = *opts;
-    h->quiet_fd = -1;
     pthread_mutex_init(&h->lock, NULL);
     h->daemon = start_daemon(h, &at);
     if (h->daemon == NULL) {
@@ -403,22 +401,12 @@ uint32_t sv_http_active(const sv_http *h)
     return __atomic_load_n(&h->n_active, __ATOMIC_RELAXED);
 }
 
-void sv_http_quiesce(sv_http *h)
-{
-    if (h->quiet_fd < 0)
-        h->quiet_fd = MHD_quiesce_daemon(h->daemon);
-    if (h->quiet_fd >= 0)
-        shutdown(h->quiet_fd, SHUT_RDWR);
-}
-
 void sv_http_stop(sv_http *h)
 {
     if (h == NULL)
         return;
     if (h->daemon != NULL)
         MHD_stop_daemon(h->daemon);
-    if (h->quiet_fd >= 0)
-        close(h->quiet_fd);
     if (h->watcher != NULL) {
         pthread_mutex_lock(&h->lock);
         h->stopping = true;

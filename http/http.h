@@ -38,8 +38,6 @@ typedef struct sv_http_opts {
 /* SV_E_ARG: no such address; SV_E_IO: it cannot be listened on. */
 sv_err sv_http_start(const sv_http_opts *opts, sv_http **out);
 uint16_t sv_http_port(const sv_http *h);
-/* No new connections. */
-void sv_http_quiesce(sv_http *h);
 uint32_t sv_http_active(const sv_http *h); /* requests that have not been answered in full */
 void sv_http_stop(sv_http *h);             /* NULL is fine; handlers must be able to end */
 bool sv_http_is_loopback(const char *host);

@@ -56,11 +56,6 @@ void sv_source_close(sv_source *s)
     sv_mem_free(s);
 }
 
-uint64_t sv_source_left_out(const sv_source *s)
-{
-    return s->file ? s->file->n_unsupported : 0;
-}
-
 uint32_t sv_source_item(const sv_source *s, uint32_t step, uint32_t b)
 {
     if (s->task != NULL) {

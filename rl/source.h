@@ -24,7 +24,5 @@ sv_err sv_source_prompt(const sv_source *s, uint32_t item, sv_ids *out);
 /* Judges n ids behind a prompt of n_prompt. */
 sv_verdict sv_source_judge(const sv_source *s, uint32_t item, const uint32_t *id, uint32_t n_prompt, uint32_t n,
                            bool ended);
-/* Rows of a file that were left out: data.skip_unsupported. */
-uint64_t sv_source_left_out(const sv_source *s);
 
 #endif

@@ -297,14 +297,6 @@ void sv_work_fail_all(sv_work *w, const char *why)
     pthread_mutex_unlock(&w->lock);
 }
 
-uint32_t sv_work_live(sv_work *w)
-{
-    pthread_mutex_lock(&w->lock);
-    uint32_t n = w->n_live;
-    pthread_mutex_unlock(&w->lock);
-    return n;
-}
-
 /* ---- turns ---- */
 
 static uint32_t *copy_ids(const uint32_t *id, uint32_t n)

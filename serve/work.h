@@ -18,7 +18,6 @@ sv_err sv_work_start(sv_engine *e, uint32_t max_running, uint32_t max_queue, sv_
 void sv_work_stop(sv_work *w);
 /* Every turn ends now, with `why` as its error; later ones too. */
 void sv_work_fail_all(sv_work *w, const char *why);
-uint32_t sv_work_live(sv_work *w); /* answers not yet finished */
 
 /* n answers; answer i draws with row i. SV_E_BUSY: the queue is full. The prompt is copied. */
 sv_err sv_turn_post(sv_work *w, const sv_request *r, uint32_t n, sv_turn **out);

@@ -89,10 +89,10 @@ asan_law() {
     build B="$b/asan" CC=clang-14 OPT=-O1 SAN=address,undefined $list &&
         UBSAN_OPTIONS=print_stacktrace=1 sh tools/run-tests.sh "$b/asan" $list
 }
-# Races: the pool and the queue of base/, the cpu chip's threads, the engine's.
+# Races: the pool and the queue of base/, the cpu chip's threads, the engine's, the server's.
 tsan() {
     have clang-14 || return
-    list=$(bins "$b/tsan" unit/base_thread unit/infer_engine law/threads)
+    list=$(bins "$b/tsan" unit/base_thread unit/infer_engine law/train_short e2e/serve_api)
     build B="$b/tsan" CC=clang-14 OPT=-O1 SAN=thread $list &&
         TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sh tools/run-tests.sh "$b/tsan" $list
 }

@@ -77,6 +77,7 @@ sv_err sv_open_engine(const sv_args *a, const sv_model *m, uint32_t max_running,
     sv_engine_opts opts = { .chip = sv_arg_text(a, SV_FLAG_CHIP), .max_running = max_running };
     opts.machine.n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS);
     opts.machine.strict_chip = sv_arg_on(a, SV_FLAG_STRICT);
+    opts.prefix = true;
     opts.n_ctx = (uint32_t)sv_arg_u64(a, SV_FLAG_CTX);
     if (opts.n_ctx == 0)
         opts.n_ctx = m->config.n_ctx < DEFAULT_CTX ? m->config.n_ctx : DEFAULT_CTX;

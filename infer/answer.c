@@ -19,6 +19,7 @@ static void finish(sv_engine *e, sv_job *j, sv_finish why)
     ev->finish = why;
     ev->n_prompt = j->r.n_prompt;
     ev->n_out = j->n_id - j->r.n_prompt;
+    ev->n_cached = j->n_cached;
     sv_engine_retire(e, j);
     sv_job_drop(j);
 }
@@ -56,6 +57,11 @@ static void answer_draw(sv_engine *e, sv_job *j, float *z)
     uint32_t id = sv_sample(e->sampler, z, e->n_real, &r->sampling, j->id, j->n_id, j->n_id - r->n_prompt, j->n_id);
     ev->id = id;
     ev->position = j->n_id;
+    ev->n_cached = j->n_cached;
+    if (j->n_id == r->n_prompt) {
+        e->n_hit += j->n_cached;
+        e->n_miss += r->n_prompt - j->n_cached;
+    }
     if (report)
         ev->logprob = sv_row_logprob(stat, z[id]);
     j->id[j->n_id++] = id;

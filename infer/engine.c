@@ -53,6 +53,8 @@ static sv_err fill(sv_engine *e, const sv_engine_opts *o)
     SV_TRY(sv_runner_open(e->model, &ro, &e->runner));
     size_t rows = (size_t)e->max_running + e->chunk;
     e->pages = sv_pages_make(e->n_page);
+    e->prefix = sv_prefix_make(e->n_page, e->pages);
+    e->shares = o->prefix;
     e->sampler = sv_sampler_make(e->n_vocab);
     e->running = sv_mem_new(e->max_running * sizeof *e->running);
     e->slot_used = sv_mem_new(e->max_running * sizeof *e->slot_used);
@@ -98,6 +100,7 @@ void sv_engine_close(sv_engine *e)
         sv_job_drop(j);
     }
     sv_runner_close(e->runner);
+    sv_prefix_drop(e->prefix);
     sv_pages_drop(e->pages);
     sv_sampler_drop(e->sampler);
     sv_mem_free(e->running);
@@ -243,7 +246,10 @@ static sv_err run_step(sv_engine *e)
     uint64_t start = sv_clock_ns();
     SV_TRY(sv_runner_step(e->runner, &step, e->wants_logits ? e->logits : NULL, e->lp));
     measure(e, sv_clock_ns() - start);
+    e->n_step++;
+    e->n_row += e->n_tok;
     mark_done(e);
+    sv_engine_share(e);
     sv_engine_answer(e);
     return SV_OK;
 }
@@ -272,5 +278,22 @@ sv_runner *sv_engine_runner(sv_engine *e)
 }
 uint32_t sv_engine_free_pages(const sv_engine *e)
 {
-    return sv_pages_n_free(e->pages);
+    return sv_prefix_n_free(e->prefix);
+}
+
+void sv_engine_forget(sv_engine *e)
+{
+    SV_ASSERT(e->n_running == 0 && e->first == NULL);
+    sv_prefix_clear(e->prefix);
+}
+
+void sv_engine_count(const sv_engine *e, sv_engine_counts *out)
+{
+    *out = (sv_engine_counts){ .n_page = e->n_page,
+                               .n_page_held = e->n_page - sv_prefix_n_free(e->prefix),
+                               .n_hit = e->n_hit,
+                               .n_miss = e->n_miss,
+                               .n_preempted = e->n_preempted,
+                               .n_step = e->n_step,
+                               .n_row = e->n_row };
 }

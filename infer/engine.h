@@ -19,6 +19,7 @@ typedef struct sv_engine_opts {
     uint32_t max_running; /* sequences in one step; 0: 1 */
     uint32_t n_page;      /* KV pages; 0: max_running sequences of n_ctx */
     uint32_t chunk;       /* prompt tokens in one step; 0: 256 */
+    bool prefix;          /* requests of one space share the pages of a common beginning (prefix.h) */
     sv_runner *share;     /* serve from this runner's weights (runner.h); chip and machine are its own; NULL: none */
 } sv_engine_opts;
 
@@ -35,6 +36,7 @@ typedef struct sv_request {
     bool ignore_eos;    /* the model's end ids do not exist for the draw */
     uint32_t n_logprob; /* top K per token to report, at most 20 */
     bool want_logprob;  /* report the log-prob of each drawn token */
+    uint64_t space;     /* pages are shared within one space alone: a key's, say */
     bool score;         /* no drawing: report the log-prob of each prompt token given those before it */
 } sv_request;
 
@@ -61,6 +63,7 @@ typedef struct sv_event {
     uint32_t n_top;
     sv_finish finish;         /* FINISH */
     uint32_t n_prompt, n_out; /* FINISH */
+    uint32_t n_cached;        /* TOKEN, FINISH: prompt tokens whose keys and values were there already */
 } sv_event;
 
 /* The next event, running steps as needed. False in *has: nothing is queued or running. The end token itself is an
@@ -69,7 +72,16 @@ sv_err sv_engine_next(sv_engine *e, sv_event *out, bool *has);
 
 uint32_t sv_engine_ctx(const sv_engine *e);
 sv_runner *sv_engine_runner(sv_engine *e);
-/* Free pages, for tests of leaks. */
+/* Pages that no sequence holds. */
 uint32_t sv_engine_free_pages(const sv_engine *e);
+/* The weights have changed: pages of common beginnings are computed anew. Nothing may be queued or running. */
+void sv_engine_forget(sv_engine *e);
+
+typedef struct sv_engine_counts {
+    uint32_t n_page, n_page_held;        /* held by sequences */
+    uint64_t n_hit, n_miss;              /* prompt tokens that were there already, and those that were computed */
+    uint64_t n_preempted, n_step, n_row; /* since the engine was opened */
+} sv_engine_counts;
+void sv_engine_count(const sv_engine *e, sv_engine_counts *out);
 
 #endif

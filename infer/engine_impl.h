@@ -6,7 +6,7 @@
 #define SV_INFER_ENGINE_IMPL_H
 
 #include "infer/engine.h"
-#include "infer/kv.h"
+#include "infer/prefix.h"
 
 #define SV_TOP_MAX 20   /* of sv_event.top */
 #define SV_RATE_ROWS 32 /* steps with fewer rows tell nothing of the rate of prompts */
@@ -22,6 +22,8 @@ typedef struct sv_job {
     uint32_t n_done;   /* positions whose keys and values are in pages */
     uint32_t n_scored; /* score: prompt tokens reported */
     uint32_t n_page;   /* pages held: the first entries of its row of the table */
+    uint32_t n_tree;   /* of them in the tree of prefixes: the first ones */
+    uint32_t n_cached; /* prompt tokens found there */
     uint32_t slot;     /* its row of the table */
 } sv_job;
 
@@ -38,6 +40,8 @@ struct sv_engine {
     uint32_t max_running, chunk, n_column, n_page;
     uint32_t max_score, max_want; /* rows of logits in one step: of scores, and of all */
     sv_pages *pages;
+    sv_prefix *prefix;
+    bool shares; /* looks for common beginnings */
     sv_sampler *sampler;
     sv_ticket last_ticket;
 
@@ -45,7 +49,7 @@ struct sv_engine {
     sv_job **running;     /* [max_running] oldest first */
     uint32_t n_running;
     bool *slot_used; /* [max_running] */
-    uint64_t n_preempted;
+    uint64_t n_preempted, n_hit, n_miss, n_step, n_row;
 
     int32_t *tok, *pos, *seq; /* [max_running + chunk] */
     int32_t *table;           /* [max_running, n_column] */
@@ -64,6 +68,8 @@ struct sv_engine {
 /* schedule.c: moves jobs from the queue to running while pages last, and lays out the rows of a step. */
 void sv_engine_admit(sv_engine *e);
 void sv_engine_layout(sv_engine *e);
+/* Pages that the step has filled go into the tree. */
+void sv_engine_share(sv_engine *e);
 /* Gives pages and slot back. The job is then neither running nor queued. */
 void sv_engine_retire(sv_engine *e, sv_job *j);
 void sv_job_drop(sv_job *j);

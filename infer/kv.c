@@ -52,6 +52,11 @@ void sv_pages_hold(sv_pages *p, int32_t page)
     p->holder[page]++;
 }
 
+uint32_t sv_pages_n_holder(const sv_pages *p, int32_t page)
+{
+    return p->holder[page];
+}
+
 void sv_pages_give(sv_pages *p, int32_t page)
 {
     SV_ASSERT((uint32_t)page < p->n && p->holder[page] > 0);

@@ -18,6 +18,7 @@ uint32_t sv_pages_n_free(const sv_pages *p);
 bool sv_pages_take(sv_pages *p, int32_t *page);
 /* One holder more, for a full page that sequences share. */
 void sv_pages_hold(sv_pages *p, int32_t page);
+uint32_t sv_pages_n_holder(const sv_pages *p, int32_t page);
 /* One holder less; the last one frees it. */
 void sv_pages_give(sv_pages *p, int32_t page);
 

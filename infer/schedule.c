@@ -28,11 +28,11 @@ void sv_engine_retire(sv_engine *e, sv_job *j)
     while (e->running[i] != j)
         i++;
     memmove(&e->running[i], &e->running[i + 1], (--e->n_running - i) * sizeof *e->running);
-    for (uint32_t k = 0; k < j->n_page; k++) {
-        sv_pages_give(e->pages, page[k]);
+    for (uint32_t k = j->n_page; k-- > 0;) { /* the last one first: prefix.h */
+        sv_prefix_give(e->prefix, page[k]);
         page[k] = 0;
     }
-    j->n_page = 0;
+    j->n_page = j->n_tree = 0;
     e->slot_used[j->slot] = false;
 }
 
@@ -51,10 +51,101 @@ static void preempt(sv_engine *e)
 
 static bool take_page(sv_engine *e, sv_job *j)
 {
-    if (!sv_pages_take(e->pages, &pages_of(e, j)[j->n_page]))
+    if (!sv_prefix_take(e->prefix, &pages_of(e, j)[j->n_page]))
         return false;
     j->n_page++;
     return true;
+}
+
+/* The page in the tree that holds the next SV_PAGE ids of j, or SV_NO_PAGE. The last id is always computed: its logits
+ * are wanted. A score wants them of every id. */
+static int32_t next_shared(const sv_engine *e, const sv_job *j, uint32_t n_before, int32_t parent)
+{
+    if (!e->shares || j->r.score || (n_before + 1) * SV_PAGE >= j->n_id)
+        return SV_NO_PAGE;
+    return sv_prefix_find(e->prefix, j->r.space, parent, j->id + n_before * SV_PAGE);
+}
+
+static void count_cached(sv_job *j)
+{
+    if (j->n_id == j->r.n_prompt)
+        j->n_cached += SV_PAGE;
+}
+
+/* What is in the tree already needs no pages of its own, and no room when others hold it. */
+static bool has_room(const sv_engine *e, const sv_job *j)
+{
+    uint32_t need = sv_pages_for(j->n_id) + e->n_running, n = 0;
+    int32_t page = SV_NO_PAGE;
+    while ((page = next_shared(e, j, n, page)) != SV_NO_PAGE) {
+        n++;
+        need -= !sv_prefix_is_idle(e->prefix, page);
+    }
+    return need <= sv_prefix_n_free(e->prefix);
+}
+
+static void hold_shared(sv_engine *e, sv_job *j)
+{
+    int32_t page = SV_NO_PAGE;
+    j->n_tree = 0;
+    while ((page = next_shared(e, j, j->n_tree, page)) != SV_NO_PAGE) {
+        sv_prefix_hold(e->prefix, page);
+        pages_of(e, j)[j->n_page++] = page;
+        j->n_tree++;
+        count_cached(j);
+    }
+    j->n_done = j->n_tree * SV_PAGE;
+}
+
+static int32_t last_in_tree(sv_engine *e, const sv_job *j)
+{
+    return j->n_tree > 0 ? pages_of(e, j)[j->n_tree - 1] : SV_NO_PAGE;
+}
+
+/* Others may have filled pages that this one was going to compute. */
+static void adopt(sv_engine *e, sv_job *j)
+{
+    int32_t page;
+    while (j->n_done == j->n_tree * SV_PAGE &&
+           (page = next_shared(e, j, j->n_tree, last_in_tree(e, j))) != SV_NO_PAGE) {
+        int32_t *own = &pages_of(e, j)[j->n_tree];
+        SV_ASSERT(j->n_tree < j->n_page);
+        sv_prefix_hold(e->prefix, page);
+        sv_prefix_give(e->prefix, *own);
+        *own = page;
+        j->n_tree++;
+        j->n_done += SV_PAGE;
+        count_cached(j);
+    }
+}
+
+/* An older sequence is about to fill the page that j needs next: j waits for it instead of computing it too. When the
+ * older one ends or is cancelled, j goes on by itself. */
+static bool is_lent_soon(sv_engine *e, const sv_job *j)
+{
+    uint32_t n = j->n_tree, end = (n + 1) * SV_PAGE;
+    if (!e->shares || j->r.score || j->n_done != n * SV_PAGE || end >= j->n_id)
+        return false;
+    for (uint32_t i = 0; e->running[i] != j; i++) {
+        const sv_job *o = e->running[i];
+        bool there = !o->r.score && o->r.space == j->r.space && o->n_tree == n && o->n_id >= end &&
+                     last_in_tree(e, o) == last_in_tree(e, j);
+        if (there && memcmp(o->id + n * SV_PAGE, j->id + n * SV_PAGE, SV_PAGE * sizeof *j->id) == 0)
+            return true;
+    }
+    return false;
+}
+
+void sv_engine_share(sv_engine *e)
+{
+    for (uint32_t i = 0; e->shares && i < e->n_running; i++) {
+        sv_job *j = e->running[i];
+        while (!j->r.score && (j->n_tree + 1) * SV_PAGE <= j->n_done) {
+            sv_prefix_add(e->prefix, j->r.space, last_in_tree(e, j), j->id + j->n_tree * SV_PAGE,
+                          &pages_of(e, j)[j->n_tree]);
+            j->n_tree++;
+        }
+    }
 }
 
 static void start(sv_engine *e, sv_job *j)
@@ -64,7 +155,8 @@ static void start(sv_engine *e, sv_job *j)
         j->slot++;
     e->slot_used[j->slot] = true;
     e->running[e->n_running++] = j;
-    for (uint32_t n = sv_pages_for(j->n_id); n > 0; n--)
+    hold_shared(e, j);
+    while (j->n_page < sv_pages_for(j->n_id))
         SV_ASSERT(take_page(e, j));
     if (j->r.score && j->n_scored == 0)
         sv_engine_begin_score(e, j);
@@ -75,7 +167,7 @@ void sv_engine_admit(sv_engine *e)
 {
     while (e->first != NULL && e->n_running < e->max_running) {
         sv_job *j = e->first;
-        if (sv_pages_for(j->n_id) + e->n_running > sv_pages_n_free(e->pages))
+        if (!has_room(e, j))
             return;
         e->first = j->next;
         if (e->first == NULL)
@@ -160,7 +252,7 @@ static void add_prompt_rows(sv_engine *e)
     uint32_t budget = prompt_budget(e);
     for (uint32_t i = 0; i < e->n_running && budget > 0; i++) {
         sv_job *j = e->running[i];
-        if (is_decode(j))
+        if (is_decode(j) || is_lent_soon(e, j))
             continue;
         uint32_t n = rows_allowed(e, j, budget);
         bool ends = n == rows_due(j);
@@ -176,6 +268,8 @@ void sv_engine_layout(sv_engine *e)
 {
     e->n_tok = e->n_want = e->n_score = 0;
     e->wants_logits = e->wants_lp = false;
+    for (uint32_t i = 0; i < e->n_running; i++)
+        adopt(e, e->running[i]);
     add_decode_rows(e);
     add_prompt_rows(e);
 }

@@ -105,7 +105,7 @@ static sv_err open_all(sv_roller *r, sv_runner *runner)
 {
     SV_TRY(check_model(r));
     SV_TRY(sv_source_open(r->recipe, r->model, &r->source));
-    sv_engine_opts o = { .share = runner, .chunk = CHUNK };
+    sv_engine_opts o = { .share = runner, .chunk = CHUNK, .prefix = true };
     o.n_ctx = sv_runner_ctx(runner);
     o.max_running = running(r->recipe, &r->model->config);
     SV_TRY(sv_engine_open(r->model, &o, &r->engine));
@@ -344,6 +344,7 @@ sv_err sv_roller_make(sv_roller *r, uint32_t step, sv_rollout_batch *out)
 {
     *out = (sv_rollout_batch){ .n = r->n_prompt * r->group, .group = r->group, .arena = sv_arena_make() };
     out->row = SV_NEW_N(out->arena, sv_rollout, out->n);
+    sv_engine_forget(r->engine); /* the weights are others now */
     sv_err err = make(r, step, out);
     if (err != SV_OK)
         sv_rollout_done(out);

@@ -106,8 +106,11 @@ static void make_requests(void)
     for (uint32_t i = 0; i < N_REQUEST; i++) {
         uint32_t n = i % 9 == 4 ? 250 + i : 1 + law_draw(300, i, 70);
         law_ids(310 + i, n, prompt[i]);
+        if (i % 4 != 1) /* three beginnings, of any length */
+            law_ids(350 + i % 3, i % 9 == 4 ? n - 7 : law_draw(302, i, n + 1), prompt[i]);
         request[i] = (sv_request){ .prompt = prompt[i], .n_prompt = n, .max_tokens = 1 + law_draw(301, i, 45) };
         request[i].sampling = sampling_of(i);
+        request[i].space = i % 5 == 0;
         request[i].ignore_eos = i % 2;
         request[i].score = i % 7 == 3;
         request[i].want_logprob = i % 3 == 0;
@@ -226,7 +229,7 @@ static void test_together_is_as_alone(void **state)
     (void)state;
     static const uint32_t running[] = { 1, 2, 7, 16, 64 };
     for (uint32_t i = 0; i < 5; i++) {
-        sv_engine_opts o = { .chip = "cpu", .max_running = running[i] };
+        sv_engine_opts o = { .chip = "cpu", .max_running = running[i], .prefix = true };
         run_together("together", &o, 400 + 2 * i);
     }
 }
@@ -238,6 +241,8 @@ static void test_any_chunk_is_as_alone(void **state)
     for (uint32_t i = 0; i < 5; i++) {
         sv_engine_opts o = { .chip = "cpu", .max_running = 8, .chunk = chunk[i] };
         run_together("chunk", &o, 420 + 2 * i);
+        o.prefix = true;
+        run_together("chunk, shared", &o, 421 + 2 * i);
     }
 }
 
@@ -246,7 +251,7 @@ static void test_any_number_of_threads_is_as_alone(void **state)
     (void)state;
     static const uint32_t n_thread[] = { 1, 2, 3, 7 };
     for (uint32_t i = 0; i < 4; i++) {
-        sv_engine_opts o = { .chip = "cpu", .machine = { .n_thread = n_thread[i] }, .max_running = 12 };
+        sv_engine_opts o = { .chip = "cpu", .machine = { .n_thread = n_thread[i] }, .max_running = 12, .prefix = true };
         run_together("threads", &o, 440 + 2 * i);
     }
 }
@@ -258,7 +263,7 @@ static void test_every_chip_is_as_alone(void **state)
     for (uint32_t c = 0; law_chip(c, spec); c++) {
         if (quick && strncmp(spec, "cpu", 3) != 0)
             continue;
-        sv_engine_opts o = { .chip = spec, .machine = { .n_thread = 2 }, .max_running = 10 };
+        sv_engine_opts o = { .chip = spec, .machine = { .n_thread = 2 }, .max_running = 10, .prefix = c % 2 };
         run_together(spec, &o, 460 + 2 * c);
     }
 }
@@ -269,6 +274,9 @@ static void test_a_pool_that_runs_dry_is_as_alone(void **state)
     /* 12 pages: the longest request just fits, so others are pushed out and come back. */
     sv_engine_opts o = { .chip = "cpu", .max_running = 6, .n_page = 12, .chunk = 64 };
     run_together("12 pages", &o, 480);
+    o.prefix = true;
+    run_together("12 pages, shared", &o, 482);
+    o.prefix = false;
     sv_engine *e = open_engine(&o);
     sv_request r[6];
     answer *got = calloc(6, sizeof *got);
@@ -338,7 +346,126 @@ static void test_cancel_storms_free_all_pages_and_touch_nobody_else(void **state
     for (uint32_t i = 0; i < 6; i++) {
         sv_engine_opts o = { .chip = "cpu", .max_running = 1 + 3 * i, .n_page = i % 2 ? 13 : 0, .chunk = 16 + 40 * i };
         storm(500 + 2 * i, &o);
+        o.prefix = true;
+        storm(520 + 2 * i, &o);
     }
+}
+
+/* Whatever came before: pages that are there, pages that were evicted, pages being filled, a restart. */
+static void test_a_hit_changes_no_bit(void **state)
+{
+    (void)state;
+    for (uint32_t p = 0; p < 3; p++) {
+        sv_engine_opts o = { .chip = "cpu",
+                             .max_running = 5,
+                             .n_page = p == 0   ? 500
+                                       : p == 1 ? 60
+                                                : 14,
+                             .chunk = 48,
+                             .prefix = true };
+        sv_engine *e = open_engine(&o);
+        answer *got = calloc(1, sizeof *got);
+        uint32_t n_cached = 0;
+        for (uint32_t round = 0; round < 3; round++)
+            for (uint32_t i = 0; i < N_REQUEST; i++) {
+                uint32_t k = (i * 7 + round * 5) % N_REQUEST;
+                run_alone(e, &request[k], got);
+                assert_same("in turn", k, got, &solo[k]);
+                uint32_t n = got->event[got->n - 1].n_cached;
+                assert_true(n % SV_PAGE == 0 && n < request[k].n_prompt);
+                if (p == 0 && round > 0 && !request[k].score)
+                    assert_int_equal(n, (request[k].n_prompt - 1) / SV_PAGE * SV_PAGE);
+                n_cached += n;
+                assert_int_equal(sv_engine_free_pages(e), o.n_page);
+            }
+        assert_true(n_cached > (p < 2 ? 500 : 0));
+        sv_engine_forget(e);
+        run_alone(e, &request[4], got);
+        assert_same("forgotten", 4, got, &solo[4]);
+        assert_int_equal(got->event[got->n - 1].n_cached, 0);
+        free(got);
+        sv_engine_close(e);
+    }
+}
+
+/* Sixteen at once with one beginning: it is computed once, and again by the next when its filler leaves. */
+static void test_running_requests_lend_what_they_compute(void **state)
+{
+    (void)state;
+    uint32_t id[16][200];
+    sv_engine_counts n;
+    sv_event ev;
+    for (uint32_t leave = 0; leave < 2; leave++) {
+        sv_engine_opts o = { .chip = "cpu", .max_running = 16, .chunk = 64, .prefix = true };
+        sv_engine *e = open_engine(&o);
+        answer *got = calloc(17, sizeof *got);
+        sv_request r[16], early = { .prompt = prompt[0], .n_prompt = 4, .max_tokens = 1 };
+        early.sampling = sampling_of(0);
+        post(e, &early);
+        sv_ticket first = 0;
+        for (uint32_t i = 0; i < 16; i++) {
+            law_ids(700, 200, id[i]);
+            law_ids(710 + i, 20, id[i] + 180);
+            r[i] = (sv_request){ .prompt = id[i], .n_prompt = 200, .max_tokens = 20, .ignore_eos = true };
+            r[i].sampling = sampling_of(i);
+            sv_ticket t = post(e, &r[i]);
+            first = i ? first : t;
+        }
+        while (next(e, &ev)) {
+            if (ev.ticket >= first)
+                keep(&got[ev.ticket - first], &ev);
+            else if (leave)
+                sv_engine_cancel(e, first); /* one page is filled by now, the next is not */
+        }
+        sv_engine_count(e, &n);
+        assert_int_equal(n.n_miss, 4 + (leave ? 168 + 14 * 40 : 200 + 15 * 40));
+        assert_int_equal(n.n_hit, leave ? 32 + 14 * 160 : 15 * 160);
+        sv_engine_forget(e);
+        for (uint32_t i = leave; i < 16; i++) {
+            run_alone(e, &r[i], &got[16]);
+            assert_same("lent", i, &got[i], &got[16]);
+        }
+        free(got);
+        sv_engine_close(e);
+    }
+}
+
+/* Nothing that one key's requests have computed makes another's faster: the rows are counted, not timed. */
+static void test_another_space_finds_nothing(void **state)
+{
+    (void)state;
+    sv_engine_opts o = { .chip = "cpu", .max_running = 4, .chunk = 64, .prefix = true };
+    sv_engine *e = open_engine(&o), *fresh = open_engine(&o);
+    answer *got = calloc(1, sizeof *got);
+    sv_engine_counts a, b, c;
+    sv_request r = { .prompt = prompt[4], .n_prompt = 200, .max_tokens = 8, .sampling = SV_SAMPLING_GREEDY };
+    run_alone(fresh, &r, got);
+    sv_engine_count(fresh, &c);
+    for (r.space = 0; r.space < 3; r.space++) {
+        sv_engine_count(e, &a);
+        run_alone(e, &r, got);
+        sv_engine_count(e, &b);
+        assert_int_equal(b.n_row - a.n_row, c.n_row);
+        assert_int_equal(b.n_step - a.n_step, c.n_step);
+        assert_int_equal(got->event[0].n_cached, 0);
+    }
+    r.space = 1;
+    sv_engine_count(e, &a);
+    run_alone(e, &r, got);
+    sv_engine_count(e, &b);
+    assert_int_equal(got->event[0].n_cached, 192);
+    assert_int_equal(b.n_row - a.n_row, c.n_row - 192);
+    sv_ticket one, two; /* running ones neither */
+    r.prompt = prompt[13];
+    one = post(e, &r);
+    r.space = 2;
+    two = post(e, &r);
+    sv_event ev;
+    while (next(e, &ev))
+        assert_true(ev.n_cached == 0 && (ev.ticket == one || ev.ticket == two));
+    free(got);
+    sv_engine_close(e);
+    sv_engine_close(fresh);
 }
 
 static void test_an_engine_may_be_closed_in_mid_stream(void **state)
@@ -454,6 +581,9 @@ int main(void)
         cmocka_unit_test(test_every_chip_is_as_alone),
         cmocka_unit_test(test_a_pool_that_runs_dry_is_as_alone),
         cmocka_unit_test(test_cancel_storms_free_all_pages_and_touch_nobody_else),
+        cmocka_unit_test(test_a_hit_changes_no_bit),
+        cmocka_unit_test(test_running_requests_lend_what_they_compute),
+        cmocka_unit_test(test_another_space_finds_nothing),
         cmocka_unit_test(test_an_engine_may_be_closed_in_mid_stream),
         cmocka_unit_test(test_a_continued_answer_is_the_uninterrupted_one),
         cmocka_unit_test(test_scoring_an_answer_gives_the_log_probs_of_its_draws),

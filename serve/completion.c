@@ -55,14 +55,15 @@ static void sha_of_ids(const uint32_t *id, size_t n, char hex[65])
 
 static json_t *usage_json(const reply *p)
 {
-    json_int_t out = 0, reasoning = 0;
+    json_int_t out = 0, reasoning = 0, cached = p->grow[0].n_cached;
     for (uint32_t i = 0; i < p->ask.n; i++) {
         out += (json_int_t)p->grow[i].ids.n;
         reasoning += p->grow[i].n_reasoning;
     }
-    return json_pack("{s:i, s:I, s:I, s:{s:i}, s:{s:I}}", "prompt_tokens", (int)p->n_prompt, "completion_tokens", out,
-                     "total_tokens", out + (json_int_t)p->n_prompt, "prompt_tokens_details", "cached_tokens", 0,
-                     "completion_tokens_details", "reasoning_tokens", reasoning);
+    return json_pack("{s:i, s:I, s:I, s:{s:I}, s:{s:I}, s:I, s:I}", "prompt_tokens", (int)p->n_prompt,
+                     "completion_tokens", out, "total_tokens", out + (json_int_t)p->n_prompt, "prompt_tokens_details",
+                     "cached_tokens", cached, "completion_tokens_details", "reasoning_tokens", reasoning,
+                     "prompt_cache_hit_tokens", cached, "prompt_cache_miss_tokens", (json_int_t)p->n_prompt - cached);
 }
 
 /* What an answer depends on, and the proof of it. */
@@ -398,6 +399,7 @@ static sv_err post(reply *p, sv_ids *ids)
                      .n_prompt = p->n_prompt,
                      .max_tokens = p->ask.max_tokens,
                      .sampling = p->ask.sampling,
+                     .space = sv_keys_space(&p->s->keys, sv_http_header(p->r, "Authorization")),
                      .ignore_eos = p->ask.ignore_eos,
                      .n_logprob = p->ask.n_top,
                      .want_logprob = p->ask.logprobs };

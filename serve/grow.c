@@ -117,6 +117,7 @@ bool sv_grow_take(sv_grow *g, const sv_event *ev)
         return false;
     }
     bool is_last = is_end(g, ev->id);
+    g->n_cached = ev->n_cached;
     sv_bytes text = { 0 };
     SV_PUSH(g->ids.id, g->ids.n, g->ids.cap, ev->id);
     g->n_reasoning += g->cut.state == SV_CUT_THINK;

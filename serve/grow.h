@@ -21,7 +21,7 @@ typedef struct sv_grow {
     json_t *tokens;         /* chat: entries; completions: an object of lists; NULL when not asked for */
     sv_ids ids;             /* drawn, the end token included */
     size_t n_text;          /* bytes decoded so far: text_offset */
-    uint32_t n_reasoning;
+    uint32_t n_reasoning, n_cached;
     const char *finish; /* NULL: it runs */
 } sv_grow;
 

@@ -69,6 +69,17 @@ void sv_keys_done(sv_keys *k)
     *k = (sv_keys){ 0 };
 }
 
+uint64_t sv_keys_space(const sv_keys *k, const char *header)
+{
+    uint8_t sum[32];
+    uint64_t space = 0;
+    if (k->n == 0 || header == NULL || strncasecmp(header, "Bearer ", 7) != 0)
+        return 0;
+    sv_sha_of(header + 7, strlen(header + 7), sum);
+    memcpy(&space, sum, sizeof space);
+    return space;
+}
+
 bool sv_keys_allow(const sv_keys *k, const char *header)
 {
     uint8_t sum[32];

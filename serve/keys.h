@@ -21,5 +21,7 @@ sv_err sv_keys_load(const char *path, sv_keys *out);
 void sv_keys_done(sv_keys *k);
 /* Looks at every key, whichever fits. header: the Authorization header, or NULL. */
 bool sv_keys_allow(const sv_keys *k, const char *header);
+/* A number of the key's own, from its digest: what requests of one key may share. 0 when there are no keys. */
+uint64_t sv_keys_space(const sv_keys *k, const char *header);
 
 #endif

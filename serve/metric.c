@@ -80,8 +80,21 @@ void sv_metrics_print(const sv_metrics *m, const char *model, const char *versio
          m->running);
     both(out, "samsvar_requests_waiting", "vllm:num_requests_waiting", "gauge", "Answers without a first token", model,
          m->waiting);
+    const sv_engine_counts *e = &m->engine;
     both(out, "samsvar_kv_pages_used_ratio", "vllm:kv_cache_usage_perc", "gauge", "Share of the KV pages in use", model,
-         m->pages_used);
+         e->n_page ? (double)e->n_page_held / e->n_page : 0);
+    head(out, "samsvar_kv_pages", "gauge", "KV pages of 32 positions");
+    line(out, "samsvar_kv_pages", "model", model, "", e->n_page);
+    head(out, "samsvar_kv_pages_used", "gauge", "KV pages that sequences hold");
+    line(out, "samsvar_kv_pages_used", "model", model, "", e->n_page_held);
+    both(out, "samsvar_prefix_hit_tokens_total", "vllm:prefix_cache_hits_total", "counter",
+         "Prompt tokens that were computed before", model, (double)e->n_hit);
+    head(out, "samsvar_prefix_miss_tokens_total", "counter", "Prompt tokens that were computed");
+    line(out, "samsvar_prefix_miss_tokens_total", "model", model, "", (double)e->n_miss);
+    head(out, "vllm:prefix_cache_queries_total", "counter", "Prompt tokens looked up");
+    line(out, "vllm:prefix_cache_queries_total", "model_name", model, "", (double)(e->n_hit + e->n_miss));
+    both(out, "samsvar_preemptions_total", "vllm:num_preemptions_total", "counter", "Sequences put back in the queue",
+         model, (double)e->n_preempted);
     both(out, "samsvar_prompt_tokens_total", "vllm:prompt_tokens_total", "counter", "Tokens of prompts", model,
          (double)m->prompt_tokens);
     both(out, "samsvar_generation_tokens_total", "vllm:generation_tokens_total", "counter", "Tokens drawn", model,

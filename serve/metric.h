@@ -6,6 +6,7 @@
 #define SV_SERVE_METRIC_H
 
 #include "base/str.h"
+#include "infer/engine.h"
 
 #define SV_HISTOGRAM_BUCKETS 16u
 
@@ -21,7 +22,7 @@ typedef struct sv_metrics {
     uint64_t prompt_tokens, output_tokens, finished_stop, finished_length, finished_abort;
     uint64_t status[6]; /* replies by hundreds */
     sv_histogram first_token, inter_token, whole;
-    double pages_used; /* share of the KV pages, 0 to 1 */
+    sv_engine_counts engine;
 } sv_metrics;
 
 void sv_metrics_print(const sv_metrics *m, const char *model, const char *version, sv_bytes *out);

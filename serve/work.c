@@ -42,7 +42,7 @@ struct sv_turn {
 
 struct sv_work {
     sv_engine *engine;
-    uint32_t max_live, n_page;
+    uint32_t max_live;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     sv_turn *first, **last;
@@ -229,8 +229,7 @@ static void work(void *arg)
         }
         bool stop = w->stop;
         bool dead = w->dead[0] != '\0';
-        uint32_t n_free = sv_engine_free_pages(w->engine);
-        w->m.pages_used = w->n_page ? 1 - (double)n_free / w->n_page : 0;
+        sv_engine_count(w->engine, &w->m.engine);
         pthread_mutex_unlock(&w->lock);
         if (stop)
             return;
@@ -257,7 +256,6 @@ sv_err sv_work_start(sv_engine *e, uint32_t max_running, uint32_t max_queue, sv_
     sv_work *w = sv_mem_new(sizeof *w);
     w->engine = e;
     w->max_live = max_running + max_queue;
-    w->n_page = sv_engine_free_pages(e);
     w->last = &w->first;
     pthread_mutex_init(&w->lock, NULL);
     cond_make(&w->wake);

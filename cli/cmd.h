@@ -27,6 +27,9 @@ void sv_signals_catch(void (*fn)(void), int hard);
 /* ---- opening by flags ---- */
 /* path: a model, or the folder of a training run, whose newest checkpoint is taken. */
 sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out);
+/* A model's path as it is, or a run's newest checkpoint. */
+const char *sv_newest_model(sv_arena *arena, const char *path);
+void sv_engine_opts_of(const sv_args *a, uint32_t max_running, sv_engine_opts *out);
 sv_err sv_open_engine(const sv_args *a, const sv_model *m, uint32_t max_running, sv_engine **out);
 /* --temperature ... --seed over what the model proposes. */
 sv_err sv_sampling_of(const sv_args *a, const sv_model *m, sv_sampling *out);

@@ -9,6 +9,8 @@
 #include "cli/cmd.h"
 #include "serve/serve.h"
 
+#define MAX_LIST (1u << 20)
+
 static const char *given_text(const sv_args *a, sv_flag f)
 {
     return sv_arg_given(a, f) ? sv_arg_text(a, f) : NULL;
@@ -28,24 +30,99 @@ static const char *name_of(sv_arena *arena, const char *path)
     return name;
 }
 
-static sv_err serve_until_signal(const sv_args *a, sv_serve *s, const char *host, sv_model **m, sv_engine **e)
+/* Names and paths of the models: the words of the line, then the lines of --models. */
+typedef struct list {
+    const char **id, **path;
+    size_t n, cap_id, cap_path;
+} list;
+
+static void add(list *l, sv_arena *arena, const char *id, const char *path)
 {
-    uint32_t max_running = (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_RUNNING);
+    size_t n = l->n;
+    SV_PUSH(l->id, l->n, l->cap_id, id);
+    l->n = n;
+    SV_PUSH(l->path, l->n, l->cap_path, sv_newest_model(arena, path));
+}
+
+/* "NAME=PATH"; without a name the path's last part is it. A path with = in it needs a name. */
+static void add_word(list *l, sv_arena *arena, const char *word)
+{
+    size_t n = strcspn(word, "=");
+    bool named = word[n] == '=' && memchr(word, '/', n) == NULL;
+    const char *path = named ? word + n + 1 : word;
+    add(l, arena, named ? sv_arena_textn(arena, word, n) : name_of(arena, path), path);
+}
+
+static sv_err read_list(const sv_args *a, sv_arena *arena, list *l)
+{
+    sv_str text;
+    for (uint32_t i = 0; i < a->n_word; i++)
+        add_word(l, arena, a->word[i]);
+    if (sv_arg_given(a, SV_FLAG_NAME) && a->n_word > 0)
+        l->id[0] = sv_arg_text(a, SV_FLAG_NAME);
+    if (sv_arg_given(a, SV_FLAG_MODELS)) {
+        SV_TRY(sv_file_read(sv_arg_text(a, SV_FLAG_MODELS), MAX_LIST, arena, &text));
+        for (char *p = sv_arena_text(arena, text.p), *line; (line = strsep(&p, "\n")) != NULL;) {
+            size_t n = strlen(line);
+            while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' '))
+                line[--n] = '\0';
+            if (n > 0 && line[0] != '#')
+                add_word(l, arena, line);
+        }
+    }
+    return l->n > 0 ? SV_OK : sv_fail(SV_E_ARG, "no model is named; give MODEL, NAME=PATH or --models FILE");
+}
+
+static void drop_list(list *l)
+{
+    sv_mem_free(l->id);
+    sv_mem_free(l->path);
+    *l = (list){ 0 };
+}
+
+static volatile sig_atomic_t hangups;
+
+static void on_hangup(int signal)
+{
+    (void)signal;
+    hangups++;
+}
+
+static void reload(const sv_args *a, sv_serve *s)
+{
+    list l = { 0 };
+    sv_arena *arena = sv_arena_make();
+    hangups = 0;
+    sv_err err = read_list(a, arena, &l);
+    if (err == SV_OK)
+        err = sv_serve_reload(s, l.id, l.path, l.n);
+    if (err == SV_OK)
+        sv_note("keys and the list of models are read anew: %zu models", l.n);
+    else
+        sv_warn("not reloaded: %s", sv_err_text());
+    drop_list(&l);
+    sv_arena_drop(arena);
+}
+
+static sv_err serve_until_signal(const sv_args *a, sv_serve *s, const char *host, const list *l)
+{
     double start = sv_clock_s();
-    SV_TRY(sv_open_model(a, a->word[0], m));
-    SV_TRY(sv_open_engine(a, *m, max_running, e));
-    SV_TRY(sv_serve_ready(s, *m, *e, max_running));
+    SV_TRY(sv_serve_open(s, l->id, l->path, l->n));
     if (sv_arg_on(a, SV_FLAG_JSON)) {
         sv_out_json(json_pack("{s:s, s:i, s:f}", "event", "ready", "port", (int)sv_serve_port(s), "load_s",
                               sv_clock_s() - start));
         sv_out_flush();
     }
     bool v6 = strchr(host, ':') != NULL;
-    sv_note("ready after %.2f s: %s://%s%s%s:%u/ (chat page), /v1 (API); context %u, %u answers at a time",
+    sv_note("ready after %.2f s: %s://%s%s%s:%u/ (chat page), /v1 (API); %zu %s, %u answers at a time each",
             sv_clock_s() - start, sv_arg_given(a, SV_FLAG_TLS_CERT) ? "https" : "http", v6 ? "[" : "", host,
-            v6 ? "]" : "", (unsigned)sv_serve_port(s), sv_engine_ctx(*e), max_running);
-    while (sv_interrupts == 0)
+            v6 ? "]" : "", (unsigned)sv_serve_port(s), l->n, l->n == 1 ? "model" : "models",
+            (unsigned)sv_arg_u64(a, SV_FLAG_MAX_RUNNING));
+    while (sv_interrupts == 0) {
+        if (hangups > 0)
+            reload(a, s);
         poll(NULL, 0, 100);
+    }
     sv_note("stopping: running answers have %llu s to end; once more stops at once",
             (unsigned long long)sv_arg_u64(a, SV_FLAG_DRAIN));
     if (!sv_serve_drain(s, (double)sv_arg_u64(a, SV_FLAG_DRAIN)))
@@ -57,6 +134,7 @@ sv_err sv_cmd_serve(const sv_args *a)
 {
     sv_arena *arena = sv_arena_make();
     const char *host = sv_arg_text(a, SV_FLAG_HOST);
+    struct sigaction again = { .sa_handler = on_hangup, .sa_flags = SA_RESTART };
     sv_serve_opts o = { .host = host,
                         .port = (uint16_t)sv_arg_u64(a, SV_FLAG_PORT),
                         .api_keys = given_text(a, SV_FLAG_API_KEYS),
@@ -65,18 +143,21 @@ sv_err sv_cmd_serve(const sv_args *a)
                         .behind_proxy = sv_arg_on(a, SV_FLAG_PROXY),
                         .max_body = sv_arg_u64(a, SV_FLAG_MAX_BODY),
                         .max_queue = (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_QUEUE),
+                        .model = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT) },
                         .version = SV_VERSION };
     sv_serve *s = NULL;
-    sv_model *m = NULL;
-    sv_engine *e = NULL;
-    o.id = sv_arg_given(a, SV_FLAG_NAME) ? sv_arg_text(a, SV_FLAG_NAME) : name_of(arena, a->word[0]);
+    list l = { 0 };
+    sv_engine_opts_of(a, (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_RUNNING), &o.engine);
+    sigemptyset(&again.sa_mask);
+    sigaction(SIGHUP, &again, NULL);
     sv_signals_catch(NULL, 130);
-    sv_err err = sv_serve_start(&o, &s);
+    sv_err err = read_list(a, arena, &l);
     if (err == SV_OK)
-        err = serve_until_signal(a, s, host, &m, &e);
+        err = sv_serve_start(&o, &s);
+    if (err == SV_OK)
+        err = serve_until_signal(a, s, host, &l);
     sv_serve_stop(s);
-    sv_engine_close(e);
-    sv_model_close(m);
+    drop_list(&l);
     sv_arena_drop(arena);
     return err;
 }

@@ -24,7 +24,7 @@ typedef enum sv_flag {
     SV_FLAG_COUNT
 } sv_flag;
 
-#define SV_ARGS_MAX_WORD 8
+#define SV_ARGS_MAX_WORD 64
 #define SV_ARGS_MAX_VALUE 32
 
 typedef struct sv_args {

@@ -42,7 +42,7 @@ void sv_signals_catch(void (*fn)(void), int hard)
 /* ---- opening ---- */
 
 /* The folder of a run stands for its newest checkpoint; names ascend with the steps. */
-static const char *newest_in(sv_arena *arena, const char *path)
+const char *sv_newest_model(sv_arena *arena, const char *path)
 {
     char **name;
     size_t n;
@@ -60,7 +60,7 @@ sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out)
     sv_model_opts opts = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT) };
     double start = sv_clock_s();
     sv_arena *arena = sv_arena_make();
-    path = newest_in(arena, path);
+    path = sv_newest_model(arena, path);
     sv_live("loading %s", path);
     sv_err err = sv_model_open(path, &opts, out);
     sv_live_end();
@@ -72,13 +72,19 @@ sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out)
     return SV_OK;
 }
 
+void sv_engine_opts_of(const sv_args *a, uint32_t max_running, sv_engine_opts *out)
+{
+    *out = (sv_engine_opts){ .chip = sv_arg_text(a, SV_FLAG_CHIP), .max_running = max_running };
+    out->machine.n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS);
+    out->machine.strict_chip = sv_arg_on(a, SV_FLAG_STRICT);
+    out->n_ctx = (uint32_t)sv_arg_u64(a, SV_FLAG_CTX);
+    out->prefix = true;
+}
+
 sv_err sv_open_engine(const sv_args *a, const sv_model *m, uint32_t max_running, sv_engine **out)
 {
-    sv_engine_opts opts = { .chip = sv_arg_text(a, SV_FLAG_CHIP), .max_running = max_running };
-    opts.machine.n_thread = (uint32_t)sv_arg_u64(a, SV_FLAG_THREADS);
-    opts.machine.strict_chip = sv_arg_on(a, SV_FLAG_STRICT);
-    opts.prefix = true;
-    opts.n_ctx = (uint32_t)sv_arg_u64(a, SV_FLAG_CTX);
+    sv_engine_opts opts;
+    sv_engine_opts_of(a, max_running, &opts);
     if (opts.n_ctx == 0)
         opts.n_ctx = m->config.n_ctx < DEFAULT_CTX ? m->config.n_ctx : DEFAULT_CTX;
     SV_TRY(sv_engine_open(m, &opts, out));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * An HTTP/1.1 server over libmicrohttpd with the limits of a public service: whole requests in, replies or event
- * streams out. One thread per connection, so a handler may wait. Limits: request line and headers 32 KiB (the library
+ * streams out. A few threads serve all connections, so a handler must not wait: it replies, streams, or
+ * asks to be called again when woken. Limits: request line and headers 32 KiB (the library
  * answers 414 and 431), 64 headers; a connection has 10 s for its headers, a body must come at 1 KiB/s after 5 s; idle
  * connections are closed after 60 s. Threads: a request belongs to the thread that its handler is called in.
  */
@@ -16,9 +17,10 @@
 typedef struct sv_http sv_http;
 typedef struct sv_http_request sv_http_request;
 
-/* Called with a whole request; must reply or stream exactly once. */
+/* Called with a whole request; must reply, stream or wait (sv_http_wait) exactly once. */
 typedef void (*sv_http_handler)(void *ctx, sv_http_request *r);
-/* Appends the next bytes to out, waiting for them. False: the stream is at its end (bytes appended still go out). */
+/* Appends the next bytes to out. Nothing appended: it is called again after sv_http_wake, or after 15 s. False: the
+ * stream is at its end (bytes appended still go out). */
 typedef bool (*sv_http_pull)(void *ctx, sv_bytes *out);
 
 typedef struct sv_http_opts {
@@ -53,6 +55,12 @@ void sv_http_add_header(sv_http_request *r, const char *name, const char *value)
 void sv_http_reply(sv_http_request *r, unsigned status, const char *type, sv_str body);
 /* Server-sent events. done(ctx) is called once, whatever happens. */
 void sv_http_stream(sv_http_request *r, sv_http_pull pull, void (*done)(void *), void *ctx);
+/* The handler has nothing to say yet: after sv_http_wake, or after 15 s, step(ctx) is called, which replies, streams or
+ * does neither to wait on. done as above. */
+void sv_http_wait(sv_http_request *r, void (*step)(void *), void (*done)(void *), void *ctx);
+/* From any thread, before `done`: whatever the request waits for may have come. Never lost, may come for nothing. */
+void sv_http_wake(sv_http_request *r);
+void sv_http_wake_all(sv_http *h);
 /* "data: TEXT\n\n" */
 void sv_http_event(sv_bytes *out, sv_str text);
 

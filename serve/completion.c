@@ -9,16 +9,16 @@
 #include "base/sha.h"
 #include "serve/grow.h"
 
-#define WAIT_MS 40u /* how soon a client that left is seen */
 #define PING_NS 15000000000ull
 
 typedef struct reply {
     sv_serve *s;
+    sv_served *h; /* held until the answer is out */
     sv_http_request *r;
     sv_ask ask;
     bool chat;
     sv_turn *turn;
-    sv_grow grow[SV_ASK_MAX_CHOICE];
+    sv_grow *grow; /* [ask.n] */
     char id[48];
     int64_t created;
     uint32_t n_prompt;
@@ -34,8 +34,10 @@ static void reply_done(void *ctx)
     sv_turn_drop(p->turn);
     for (uint32_t i = 0; i < p->ask.n && p->turn != NULL; i++)
         sv_grow_done(&p->grow[i]);
+    sv_mem_free(p->grow);
     sv_bytes_done(&p->echo);
     sv_ask_done(&p->ask);
+    sv_served_put(p->h);
     sv_mem_free(p);
 }
 
@@ -85,14 +87,15 @@ static json_t *facts_json(const reply *p)
                             (double)s->top_p, "top_k", (int)s->top_k, "min_p", (double)s->min_p, "repetition_penalty",
                             (double)s->repetition, "frequency_penalty", (double)s->frequency, "presence_penalty",
                             (double)s->presence);
-    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:O}", "fingerprint", p->s->fingerprint, "seed", (json_int_t)s->seed,
-                     "prompt_sha256", p->prompt_sha, "output_sha256", out, "sampling", how, "ignored", p->ask.ignored);
+    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:O}", "fingerprint", sv_served_fingerprint(p->h), "seed",
+                     (json_int_t)s->seed, "prompt_sha256", p->prompt_sha, "output_sha256", out, "sampling", how,
+                     "ignored", p->ask.ignored);
 }
 
 static json_t *frame(const reply *p, const char *object, json_t *choices)
 {
     return json_pack("{s:s, s:s, s:I, s:s, s:s, s:o}", "id", p->id, "object", object, "created", (json_int_t)p->created,
-                     "model", p->ask.model ? p->ask.model : p->s->o.id, "system_fingerprint", p->s->fingerprint,
+                     "model", p->ask.model ? p->ask.model : p->h->id, "system_fingerprint", sv_served_fingerprint(p->h),
                      "choices", choices);
 }
 
@@ -228,10 +231,24 @@ static void take_event(reply *p, uint32_t i, const sv_event *ev)
         sv_turn_cancel(p->turn, i);
 }
 
-/* The next chunks. Waits in short naps, so that a client that left is seen. */
+/* Nothing to send now: a ping when it has been quiet for long. False: the client has left. */
+static bool stay(reply *p, sv_bytes *out)
+{
+    if (sv_http_gone(p->r))
+        return false;
+    if (sv_clock_ns() - p->last_ns > PING_NS) {
+        sv_bytes_text(out, ": ping\n\n");
+        p->last_ns = sv_clock_ns();
+    }
+    return true;
+}
+
+/* The next chunks; none when none is there yet. */
 static bool pull(void *ctx, sv_bytes *out)
 {
     reply *p = ctx;
+    if (sv_served_fingerprint(p->h) == NULL)
+        return stay(p, out);
     if (!p->begun) {
         put_begin(p, out);
         return true;
@@ -239,7 +256,7 @@ static bool pull(void *ctx, sv_bytes *out)
     while (out->n == 0) {
         sv_event ev;
         uint32_t i;
-        switch (sv_turn_next(p->turn, WAIT_MS, &i, &ev)) {
+        switch (sv_turn_next(p->turn, 0, &i, &ev)) {
         case SV_TURN_EVENT:
             take_event(p, i, &ev);
             put_grown(p, i, out);
@@ -247,13 +264,7 @@ static bool pull(void *ctx, sv_bytes *out)
                 put_finish(p, i, out);
             break;
         case SV_TURN_QUIET:
-            if (sv_http_gone(p->r))
-                return false;
-            if (sv_clock_ns() - p->last_ns > PING_NS) {
-                sv_bytes_text(out, ": ping\n\n");
-                p->last_ns = sv_clock_ns();
-            }
-            break;
+            return stay(p, out);
         case SV_TURN_END:
             return put_end(p, out);
         case SV_TURN_FAILED: {
@@ -270,22 +281,24 @@ static bool pull(void *ctx, sv_bytes *out)
 
 /* ---- one reply ---- */
 
-static void wait_whole(reply *p)
+/* Called when something may have come. */
+static void step_whole(void *ctx)
 {
+    reply *p = ctx;
     sv_event ev;
     uint32_t i;
     for (;;) {
-        switch (sv_turn_next(p->turn, WAIT_MS, &i, &ev)) {
+        switch (sv_turn_next(p->turn, 0, &i, &ev)) {
         case SV_TURN_EVENT:
             take_event(p, i, &ev);
             break;
         case SV_TURN_QUIET:
-            if (!sv_http_gone(p->r))
-                break;
-            sv_reply_fault(p->s, p->r, 408, NULL, NULL, "the client closed the connection");
+            if (sv_http_gone(p->r))
+                sv_reply_fault(p->s, p->r, 408, NULL, NULL, "the client closed the connection");
             return;
         case SV_TURN_END:
-            reply_whole(p);
+            if (sv_served_fingerprint(p->h) != NULL)
+                reply_whole(p);
             return;
         case SV_TURN_FAILED:
             sv_reply_fault(p->s, p->r, 500, NULL, NULL, sv_err_text());
@@ -294,11 +307,16 @@ static void wait_whole(reply *p)
     }
 }
 
+static void wake(void *ctx)
+{
+    sv_http_wake(ctx);
+}
+
 /* ---- prompts ---- */
 
-sv_err sv_render(const sv_serve *s, const sv_ask *a, sv_marked *text, sv_ids *ids, bool *in_thought)
+sv_err sv_render(const sv_served *h, const sv_ask *a, sv_marked *text, sv_ids *ids, bool *in_thought)
 {
-    const sv_model *m = s->model;
+    const sv_model *m = h->model;
     sv_template_input in = { .messages = a->messages,
                              .tools = a->tools,
                              .kwargs = a->kwargs,
@@ -317,9 +335,9 @@ sv_err sv_render(const sv_serve *s, const sv_ask *a, sv_marked *text, sv_ids *id
     return SV_OK;
 }
 
-static sv_err prompt_ids(const sv_serve *s, reply *p, sv_ids *ids)
+static sv_err prompt_ids(reply *p, sv_ids *ids)
 {
-    const sv_model *m = s->model;
+    const sv_model *m = p->h->model;
     const json_t *v = p->ask.prompt;
     p->ask.param = "prompt";
     if (json_is_string(v)) {
@@ -332,9 +350,9 @@ static sv_err prompt_ids(const sv_serve *s, reply *p, sv_ids *ids)
     }
     for (size_t i = 0; i < json_array_size(v); i++) {
         json_int_t id = json_integer_value(json_array_get(v, i));
-        if (id < 0 || id >= (json_int_t)s->rules.n_vocab)
+        if (id < 0 || id >= (json_int_t)p->h->rules.n_vocab)
             return sv_fail(SV_E_ARG, "prompt[%zu] is %lld; allowed: token ids from 0 to %u", i, (long long)id,
-                           s->rules.n_vocab - 1);
+                           p->h->rules.n_vocab - 1);
         SV_PUSH(ids->id, ids->n, ids->cap, (uint32_t)id);
     }
     if (p->ask.echo)
@@ -344,7 +362,7 @@ static sv_err prompt_ids(const sv_serve *s, reply *p, sv_ids *ids)
 
 static sv_err check_length(reply *p, size_t n)
 {
-    uint32_t ctx = p->s->rules.n_ctx, most = p->ask.max_tokens;
+    uint32_t ctx = p->h->rules.n_ctx, most = p->ask.max_tokens;
     p->ask.param = p->chat ? "messages" : "prompt";
     if (n == 0)
         return sv_fail(SV_E_ARG, "the prompt has no token; send some text");
@@ -355,22 +373,36 @@ static sv_err check_length(reply *p, size_t n)
     return SV_OK;
 }
 
-/* SV_E_NOTFOUND: another model is asked for. ID:nothink switches thinking off. */
-static sv_err choose_model(reply *p)
+/* Reads the request by the rules of the model that it names. SV_E_NOTFOUND: there is none. ID:nothink switches thinking
+ * off. */
+static sv_err read_request(reply *p)
 {
-    const char *id = p->s->o.id, *asked = p->ask.model;
-    size_t n = strlen(id);
-    if (asked == NULL || strcmp(asked, id) == 0)
-        return SV_OK;
-    if (strncmp(asked, id, n) == 0 && strcmp(asked + n, ":nothink") == 0) {
+    bool nothink, known;
+    sv_str body = sv_http_body(p->r);
+    p->h = sv_served_of_body(p->s, body, &nothink, &known);
+    if (p->h == NULL)
+        return sv_no_such_model(p->s, NULL);
+    SV_TRY(sv_ask_parse(body, p->chat, &p->h->rules, &p->ask));
+    sv_served *h = sv_served_of(p->s, p->ask.model, &nothink, &known);
+    if (!known) {
+        sv_served_put(h);
+        p->ask.param = "model";
+        return sv_no_such_model(p->s, p->ask.model);
+    }
+    bool moved = h != p->h; /* the name became another model's just now */
+    sv_served_put(p->h);
+    p->h = h;
+    if (moved) {
+        sv_ask_done(&p->ask);
+        SV_TRY(sv_ask_parse(body, p->chat, &h->rules, &p->ask));
+    }
+    if (nothink) {
         if (p->ask.kwargs == NULL)
             p->ask.kwargs = json_object();
         json_object_set_new(p->ask.kwargs, "enable_thinking", json_false());
         json_object_set_new(p->ask.kwargs, "thinking", json_false());
-        return SV_OK;
     }
-    p->ask.param = "model";
-    return sv_fail(SV_E_NOTFOUND, "there is no model %s here; there is %s", sv_str_quote(sv_str_of(asked)), id);
+    return SV_OK;
 }
 
 static sv_err post(reply *p, sv_ids *ids)
@@ -379,11 +411,11 @@ static sv_err post(reply *p, sv_ids *ids)
     if (p->chat) {
         sv_marked text = { 0 };
         p->ask.param = "messages";
-        sv_err err = sv_render(p->s, &p->ask, &text, ids, &in_thought);
+        sv_err err = sv_render(p->h, &p->ask, &text, ids, &in_thought);
         sv_marked_done(&text);
         SV_TRY(err);
     } else {
-        SV_TRY(prompt_ids(p->s, p, ids));
+        SV_TRY(prompt_ids(p, ids));
     }
     SV_TRY(check_length(p, ids->n));
     if (p->ask.echo && p->ask.logprobs) {
@@ -395,17 +427,20 @@ static sv_err post(reply *p, sv_ids *ids)
     if (!p->ask.has_seed)
         p->ask.sampling.seed = sv_random_seed();
     p->ask.sampling.stream = 1;
+    sv_key key;
+    sv_key_of(p->s, p->r, &key);
     sv_request q = { .prompt = ids->id,
                      .n_prompt = p->n_prompt,
                      .max_tokens = p->ask.max_tokens,
                      .sampling = p->ask.sampling,
-                     .space = sv_keys_space(&p->s->keys, sv_http_header(p->r, "Authorization")),
+                     .space = sv_key_space(&key),
                      .ignore_eos = p->ask.ignore_eos,
                      .n_logprob = p->ask.n_top,
                      .want_logprob = p->ask.logprobs };
-    SV_TRY(sv_turn_post(p->s->work, &q, p->ask.n, &p->turn));
+    SV_TRY(sv_turn_post(p->h->work, &q, p->ask.n, &p->turn));
+    p->grow = sv_mem_new(p->ask.n * sizeof *p->grow);
     for (uint32_t i = 0; i < p->ask.n; i++)
-        sv_grow_init(&p->grow[i], p->s->model, &p->ask, p->chat, in_thought);
+        sv_grow_init(&p->grow[i], p->h->model, &p->ask, p->chat, in_thought);
     return SV_OK;
 }
 
@@ -421,20 +456,20 @@ void sv_complete(sv_serve *s, sv_http_request *r, bool chat)
     p->last_ns = sv_clock_ns();
     sv_random_word(word);
     snprintf(p->id, sizeof p->id, "%s-%s", chat ? "chatcmpl" : "cmpl", word);
-    sv_err err = sv_ask_parse(sv_http_body(r), chat, &s->rules, &p->ask);
-    if (err == SV_OK)
-        err = choose_model(p);
+    sv_err err = read_request(p);
     if (err == SV_OK)
         err = post(p, &ids);
     sv_ids_done(&ids);
     if (err != SV_OK) {
         sv_reply_error(s, r, err, p->ask.param);
         reply_done(p);
-    } else if (p->ask.stream) {
-        sv_work_count_status(s->work, 200);
+        return;
+    }
+    if (p->ask.stream) {
+        sv_count_status(s, 200);
         sv_http_stream(r, pull, reply_done, p);
     } else {
-        wait_whole(p);
-        reply_done(p);
+        sv_http_wait(r, step_whole, reply_done, p);
     }
+    sv_turn_notify(p->turn, wake, r);
 }

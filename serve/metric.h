@@ -20,11 +20,12 @@ void sv_histogram_add(sv_histogram *h, double seconds);
 typedef struct sv_metrics {
     uint32_t running, waiting;
     uint64_t prompt_tokens, output_tokens, finished_stop, finished_length, finished_abort;
-    uint64_t status[6]; /* replies by hundreds */
     sv_histogram first_token, inter_token, whole;
     sv_engine_counts engine;
 } sv_metrics;
 
-void sv_metrics_print(const sv_metrics *m, const char *model, const char *version, sv_bytes *out);
+/* n models; status: replies by hundreds, of the whole server. */
+void sv_metrics_print(const sv_metrics *m, const char *const *model, uint32_t n, const uint64_t status[6],
+                      const char *version, sv_bytes *out);
 
 #endif

@@ -12,12 +12,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/sha.h"
-#include "samsvar/chip.h"
 #include "serve/serve_impl.h"
 
 #define MAX_BODY (4u << 20)
-#define MAX_QUEUE 256u
 #define MAX_PEM (1u << 20)
 
 /* ---- replies ---- */
@@ -72,17 +69,16 @@ void sv_error_body(unsigned status, const char *param, const char *code, const c
     json_decref(o);
 }
 
-static void count(sv_serve *s, unsigned status)
+void sv_count_status(sv_serve *s, unsigned status)
 {
-    if (__atomic_load_n(&s->ready, __ATOMIC_ACQUIRE))
-        sv_work_count_status(s->work, status);
+    __atomic_fetch_add(&s->status[status / 100 < 6 ? status / 100 : 5], 1, __ATOMIC_RELAXED);
 }
 
 void sv_reply_fault(sv_serve *s, sv_http_request *r, unsigned status, const char *param, const char *code,
                     const char *message)
 {
     sv_bytes body = { 0 };
-    count(s, status);
+    sv_count_status(s, status);
     sv_error_body(status, param, code, message, &body);
     if (status == 429 || status == 503)
         sv_http_add_header(r, "Retry-After", "1");
@@ -123,7 +119,7 @@ void sv_reply_json(sv_serve *s, sv_http_request *r, unsigned status, json_t *o)
 {
     sv_bytes text = { 0 };
     sv_json_print(o, 0, &text);
-    count(s, status);
+    sv_count_status(s, status);
     sv_http_reply(r, status, "application/json", (sv_str){ text.p, text.n });
     sv_bytes_done(&text);
     json_decref(o);
@@ -165,42 +161,56 @@ static void health(sv_serve *s, sv_http_request *r)
     json_decref(o);
 }
 
-static json_t *model_json(const sv_serve *s, const char *suffix)
+/* ---- which model ---- */
+
+sv_served *sv_served_of(sv_serve *s, const char *name, bool *nothink, bool *known)
 {
-    sv_bytes id = { 0 };
-    sv_bytes_printf(&id, "%s%s", s->o.id, suffix);
-    json_t *meta =
-        json_pack("{s:i, s:i, s:I, s:s}", "n_ctx_train", (int)s->model->config.n_ctx, "n_vocab", (int)s->rules.n_vocab,
-                  "n_params", (json_int_t)sv_model_params(s->model), "fingerprint", s->fingerprint);
-    json_t *o = json_pack("{s:o, s:s, s:I, s:s, s:i, s:o}", "id", sv_json_text_of((sv_str){ id.p, id.n }), "object",
-                          "model", "created", (json_int_t)s->created, "owned_by", "samsvar", "max_model_len",
-                          (int)s->rules.n_ctx, "meta", meta);
-    sv_bytes_done(&id);
-    return o;
+    sv_served *h = sv_models_find(s->models, name, nothink);
+    *known = h != NULL;
+    if (h == NULL)
+        h = sv_models_find(s->models, NULL, nothink);
+    return h;
 }
 
-static void models(sv_serve *s, sv_http_request *r)
+sv_served *sv_served_of_body(sv_serve *s, sv_str body, bool *nothink, bool *known)
 {
-    json_t *list = json_pack("[o]", model_json(s, ""));
-    if (s->model->chat_template != NULL)
-        json_array_append_new(list, model_json(s, ":nothink"));
-    sv_reply_json(s, r, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
+    json_t *o = NULL;
+    if (!sv_models_is_single(s->models) && sv_ask_json(body, &o) != SV_OK)
+        o = NULL; /* the sentence comes from who reads the body whole */
+    sv_served *h = sv_served_of(s, o ? json_string_value(sv_json_get(o, "model")) : NULL, nothink, known);
+    json_decref(o);
+    return h;
 }
 
-static void one_model(sv_serve *s, sv_http_request *r, const char *id)
+sv_err sv_no_such_model(sv_serve *s, const char *name)
 {
-    size_t n = strlen(s->o.id);
-    bool same = strncmp(id, s->o.id, n) == 0;
-    if (same && (id[n] == '\0' || strcmp(id + n, ":nothink") == 0))
-        sv_reply_json(s, r, 200, model_json(s, id + n));
-    else
-        sv_reply_fault(s, r, 404, "model", "model_not_found", "there is no such model here; GET /v1/models lists them");
+    sv_bytes list = { 0 };
+    sv_models_names(s->models, &list);
+    sv_err err = sv_fail(SV_E_NOTFOUND, "there is no model %s here; there is %s",
+                         name ? sv_str_quote(sv_str_of(name)) : "loaded", list.p);
+    sv_bytes_done(&list);
+    return err;
+}
+
+/* For endpoints whose only use of the model is its tokenizer and template. NULL: a reply has been sent. */
+static sv_served *need_host(sv_serve *s, sv_http_request *r)
+{
+    bool nothink, known;
+    sv_served *h = sv_served_of_body(s, sv_http_body(r), &nothink, &known);
+    if (h != NULL && known)
+        return h;
+    sv_served_put(h);
+    sv_reply_fault(s, r, 404, "model", "model_not_found", "there is no such model here; GET /v1/models lists them");
+    return NULL;
 }
 
 static void tokenize(sv_serve *s, sv_http_request *r)
 {
     json_t *o;
     sv_ids ids = { 0 };
+    sv_served *h = need_host(s, r);
+    if (h == NULL)
+        return;
     sv_err err = sv_ask_json(sv_http_body(r), &o);
     const char *param = NULL;
     if (err == SV_OK) {
@@ -210,7 +220,7 @@ static void tokenize(sv_serve *s, sv_http_request *r)
         if (!json_is_string(text))
             err = sv_fail(SV_E_ARG, "content is missing or no text; it is the text to make tokens of");
         else
-            err = sv_tokenizer_encode_plain(s->model->tokenizer,
+            err = sv_tokenizer_encode_plain(h->model->tokenizer,
                                             (sv_str){ json_string_value(text), json_string_length(text) }, false, &ids);
         json_decref(o);
     }
@@ -223,17 +233,18 @@ static void tokenize(sv_serve *s, sv_http_request *r)
         sv_reply_json(s, r, 200, json_pack("{s:o, s:I}", "tokens", list, "count", (json_int_t)ids.n));
     }
     sv_ids_done(&ids);
+    sv_served_put(h);
 }
 
-static sv_err read_ids(const sv_serve *s, const json_t *list, sv_ids *ids)
+static sv_err read_ids(const sv_served *h, const json_t *list, sv_ids *ids)
 {
     if (!json_is_array(list))
         return sv_fail(SV_E_ARG, "tokens is missing or no list; it is the list of token ids");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
-        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= s->rules.n_vocab)
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= h->rules.n_vocab)
             return sv_fail(SV_E_ARG, "tokens[%zu] is no token id; allowed: whole numbers from 0 to %u", i,
-                           s->rules.n_vocab - 1);
+                           h->rules.n_vocab - 1);
         SV_PUSH(ids->id, ids->n, ids->cap, (uint32_t)json_integer_value(v));
     }
     return SV_OK;
@@ -243,23 +254,27 @@ static void detokenize(sv_serve *s, sv_http_request *r)
 {
     json_t *o;
     sv_ids ids = { 0 };
+    sv_served *h = need_host(s, r);
+    if (h == NULL)
+        return;
     sv_err err = sv_ask_json(sv_http_body(r), &o);
     const char *param = NULL;
     if (err == SV_OK) {
         param = "tokens";
-        err = read_ids(s, sv_json_get(o, "tokens"), &ids);
+        err = read_ids(h, sv_json_get(o, "tokens"), &ids);
         json_decref(o);
     }
     if (err != SV_OK) {
         sv_reply_error(s, r, err, param);
     } else {
         sv_bytes text = { 0 };
-        sv_tokenizer_decode(s->model->tokenizer, ids.id, ids.n, true, &text);
+        sv_tokenizer_decode(h->model->tokenizer, ids.id, ids.n, true, &text);
         sv_str v = { text.p ? text.p : "", text.n };
         sv_reply_json(s, r, 200, json_pack("{s:o, s:o}", "content", sv_json_text_of(v), "prompt", sv_json_text_of(v)));
         sv_bytes_done(&text);
     }
     sv_ids_done(&ids);
+    sv_served_put(h);
 }
 
 static void apply_template(sv_serve *s, sv_http_request *r)
@@ -268,9 +283,12 @@ static void apply_template(sv_serve *s, sv_http_request *r)
     sv_ids ids = { 0 };
     sv_marked text = { 0 };
     bool in_thought;
-    sv_err err = sv_ask_parse(sv_http_body(r), true, &s->rules, &ask);
+    sv_served *h = need_host(s, r);
+    if (h == NULL)
+        return;
+    sv_err err = sv_ask_parse(sv_http_body(r), true, &h->rules, &ask);
     if (err == SV_OK)
-        err = sv_render(s, &ask, &text, &ids, &in_thought);
+        err = sv_render(h, &ask, &text, &ids, &in_thought);
     if (err != SV_OK)
         sv_reply_error(s, r, err, ask.param);
     else
@@ -281,14 +299,26 @@ static void apply_template(sv_serve *s, sv_http_request *r)
     sv_marked_done(&text);
     sv_ids_done(&ids);
     sv_ask_done(&ask);
+    sv_served_put(h);
 }
 
 static void metrics(sv_serve *s, sv_http_request *r)
 {
-    sv_metrics m;
     sv_bytes out = { 0 };
-    sv_work_metrics(s->work, &m);
-    sv_metrics_print(&m, s->o.id, s->o.version ? s->o.version : "", &out);
+    sv_served **all;
+    uint32_t n = sv_models_all(s->models, &all);
+    sv_metrics *m = sv_mem_new((n + 1) * sizeof *m);
+    const char **id = sv_mem_new((n + 1) * sizeof *id);
+    for (uint32_t i = 0; i < n; i++) {
+        sv_work_metrics(all[i]->work, &m[i]);
+        id[i] = all[i]->id;
+    }
+    sv_metrics_print(m, id, n, s->status, s->o.version ? s->o.version : "", &out);
+    for (uint32_t i = 0; i < n; i++)
+        sv_served_put(all[i]);
+    sv_mem_free(id);
+    sv_mem_free(m);
+    sv_mem_free(all);
     sv_http_reply(r, 200, "text/plain; version=0.0.4; charset=utf-8", (sv_str){ out.p, out.n });
     sv_bytes_done(&out);
 }
@@ -314,16 +344,18 @@ static const route routes[] = {
     { "POST", "/chat/completions", chat },
     { "POST", "/v1/completions", completion },
     { "POST", "/completions", completion },
-    { "GET", "/v1/models", models },
-    { "GET", "/models", models },
+    { "GET", "/v1/models", sv_api_models },
+    { "GET", "/models", sv_api_models },
+    { "GET", "/samsvar/models", sv_api_admin_list },
     { "POST", "/tokenize", tokenize },
     { "POST", "/detokenize", detokenize },
     { "POST", "/apply-template", apply_template },
     { "GET", "/metrics", metrics },
 };
 
-static const char not_found[] = "no such path; there are /, /health, /metrics, /v1/models, /v1/chat/completions, "
-                                "/v1/completions, /tokenize, /detokenize and /apply-template";
+static const char not_found[] =
+    "no such path; there are /, /health, /metrics, /v1/models, /samsvar/models, /v1/chat/completions, "
+    "/v1/completions, /tokenize, /detokenize and /apply-template";
 
 /* The page's own files need no key: they hold nothing of anybody. */
 static bool reply_page(sv_http_request *r)
@@ -370,7 +402,8 @@ static void handle(void *ctx, sv_http_request *r)
     }
     if (reply_page(r))
         return;
-    if (!sv_keys_allow(&s->keys, sv_http_header(r, "Authorization"))) {
+    sv_key key;
+    if (!sv_key_of(s, r, &key)) {
         sv_reply_fault(s, r, 401, NULL, "invalid_api_key", "an API key is needed: Authorization: Bearer KEY");
         return;
     }
@@ -385,7 +418,9 @@ static void handle(void *ctx, sv_http_request *r)
     }
     if (strncmp(path, "/v1/models/", 11) == 0 && strcmp(method, "GET") == 0 &&
         __atomic_load_n(&s->ready, __ATOMIC_ACQUIRE))
-        one_model(s, r, path + 11);
+        sv_api_model(s, r, path + 11);
+    else if (strncmp(path, "/samsvar/models/", 16) == 0 && strcmp(method, "POST") == 0)
+        sv_api_admin(s, r, path + 16);
     else
         sv_reply_fault(s, r, path_known ? 405 : 404, NULL, NULL,
                        path_known ? "this path has another method" : not_found);
@@ -446,7 +481,22 @@ static sv_err start(sv_serve *s)
         SV_TRY(read_pem(s, o->tls_cert, &h.cert));
         SV_TRY(read_pem(s, o->tls_key, &h.key));
     }
-    return sv_http_start(&h, &s->http);
+    SV_TRY(sv_http_start(&h, &s->http));
+    return SV_OK;
+}
+
+/* The fingerprint is there: answers that wait for it go out. */
+static void on_hashed(void *ctx)
+{
+    sv_serve *s = ctx;
+    sv_http_wake_all(s->http);
+}
+
+static void host_opts(sv_serve *s, sv_served_opts *o)
+{
+    *o = (sv_served_opts){
+        .model = s->o.model, .engine = s->o.engine, .max_queue = s->o.max_queue, .hashed = on_hashed, .ctx = s
+    };
 }
 
 sv_err sv_serve_start(const sv_serve_opts *opts, sv_serve **out)
@@ -455,7 +505,12 @@ sv_err sv_serve_start(const sv_serve_opts *opts, sv_serve **out)
     s->o = *opts;
     s->arena = sv_arena_make();
     s->created = sv_clock_unix();
-    sv_err err = start(s);
+    pthread_mutex_init(&s->lock, NULL);
+    sv_served_opts ho;
+    host_opts(s, &ho);
+    sv_err err = sv_models_start(&ho, &s->models);
+    if (err == SV_OK)
+        err = start(s);
     if (err != SV_OK) {
         sv_serve_stop(s);
         return err;
@@ -464,78 +519,51 @@ sv_err sv_serve_start(const sv_serve_opts *opts, sv_serve **out)
     return SV_OK;
 }
 
-static void line(sv_sha *s, const char *name, const uint8_t sum[32])
-{
-    char hex[65];
-    sv_sha_hex(sum, hex);
-    sv_sha_add(s, name, strlen(name));
-    sv_sha_add(s, " ", 1);
-    sv_sha_add(s, hex, 64);
-    sv_sha_add(s, "\n", 1);
-}
-
-static void add_text(sv_sha *s, const char *text)
-{
-    sv_sha_add(s, text, strlen(text));
-}
-
-/* All that an answer's ids depend on beside the request: two servers of one fingerprint give the same. */
-static void make_fingerprint(const sv_model *m, char out[32])
-{
-    uint8_t sum[32];
-    char hex[65];
-    sv_bytes opset = { 0 };
-    sv_sha *s = sv_sha_make();
-    add_text(s, "samsvar-fingerprint/1\n");
-    sv_model_weights_hash(m, sum);
-    line(s, "weights", sum);
-    json_t *config = sv_config_json(&m->config);
-    sv_bytes text = { 0 };
-    sv_json_print(config, JSON_SORT_KEYS, &text);
-    sv_sha_of(text.p, text.n, sum);
-    line(s, "config", sum);
-    sv_bytes_done(&text);
-    json_decref(config);
-    sv_tokenizer_hash(m->tokenizer, sum);
-    line(s, "tokenizer", sum);
-    sv_str source = m->chat_template ? sv_template_source(m->chat_template) : SV_STR("");
-    sv_sha_of(source.p, source.n, sum);
-    line(s, "template", sum);
-    sv_bytes_printf(&opset, "adapter none\nopset %d\n", SV_OPSET);
-    add_text(s, opset.p);
-    add_text(s, m->n_dequantised > 0 ? "numerics f32-v1\n" : "numerics block-v1\n");
-    add_text(s, "kv f32\nsampler 1\n");
-    sv_sha_end(s, sum);
-    sv_sha_hex(sum, hex);
-    memcpy(out, "sv1-", 4);
-    memcpy(out + 4, hex, 16);
-    out[20] = '\0';
-    sv_bytes_done(&opset);
-}
-
-static sv_sampling defaults_of(const sv_gen_defaults *d)
-{
-    sv_sampling s = SV_SAMPLING_GREEDY;
-    s.temperature = d->temperature >= 0 && d->temperature <= 2 ? (float)d->temperature : 1;
-    s.top_p = d->top_p > 0 ? (float)d->top_p : 1;
-    s.top_k = d->top_k > 0 ? (uint32_t)d->top_k : 0;
-    s.min_p = d->min_p >= 0 ? (float)d->min_p : 0;
-    s.repetition = d->repetition_penalty > 0 ? (float)d->repetition_penalty : 1;
-    return s;
-}
-
 sv_err sv_serve_ready(sv_serve *s, const sv_model *m, sv_engine *e, uint32_t max_running)
 {
-    SV_TRY(sv_model_need_tokenizer(m));
-    s->model = m;
-    s->engine = e;
-    s->rules = (sv_ask_rules){ sv_engine_ctx(e), m->config.n_vocab, defaults_of(&m->defaults) };
-    if (sv_tokenizer_count(m->tokenizer) < s->rules.n_vocab)
-        s->rules.n_vocab = sv_tokenizer_count(m->tokenizer);
-    make_fingerprint(m, s->fingerprint);
-    SV_TRY(sv_work_start(e, max_running, s->o.max_queue ? s->o.max_queue : MAX_QUEUE, &s->work));
+    sv_served_opts o;
+    sv_served *h;
+    host_opts(s, &o);
+    SV_TRY(sv_served_make(s->o.id, m, e, max_running, &o, &h));
+    sv_err err = sv_models_add_served(s->models, h);
+    if (err != SV_OK) {
+        sv_served_close(h);
+        return err;
+    }
     __atomic_store_n(&s->ready, true, __ATOMIC_RELEASE);
     return SV_OK;
+}
+
+sv_err sv_serve_open(sv_serve *s, const char *const *id, const char *const *path, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        SV_TRY(sv_models_add(s->models, id[i], path[i]));
+    for (size_t i = 0; i < n; i++)
+        SV_TRY(sv_models_load_now(s->models, id[i]));
+    __atomic_store_n(&s->ready, true, __ATOMIC_RELEASE);
+    return SV_OK;
+}
+
+sv_err sv_serve_reload(sv_serve *s, const char *const *id, const char *const *path, size_t n)
+{
+    if (s->o.api_keys != NULL) {
+        sv_keys fresh, old;
+        SV_TRY(sv_keys_load(s->o.api_keys, &fresh));
+        pthread_mutex_lock(&s->lock);
+        old = s->keys;
+        s->keys = fresh;
+        pthread_mutex_unlock(&s->lock);
+        sv_keys_done(&old);
+    }
+    return id != NULL ? sv_models_set(s->models, id, path, n) : SV_OK;
+}
+
+bool sv_key_of(sv_serve *s, const sv_http_request *r, sv_key *out)
+{
+    pthread_mutex_lock(&s->lock);
+    bool found = sv_keys_find(&s->keys, sv_http_header(r, "Authorization"), out);
+    pthread_mutex_unlock(&s->lock);
+    return found;
 }
 
 uint16_t sv_serve_port(const sv_serve *s)
@@ -557,11 +585,12 @@ void sv_serve_stop(sv_serve *s)
     if (s == NULL)
         return;
     __atomic_store_n(&s->draining, true, __ATOMIC_RELEASE);
-    if (s->work != NULL)
-        sv_work_fail_all(s->work, "the server was stopped");
+    if (s->models != NULL)
+        sv_models_fail_all(s->models, "the server was stopped");
     sv_http_stop(s->http);
-    sv_work_stop(s->work);
+    sv_models_stop(s->models);
     sv_keys_done(&s->keys);
+    pthread_mutex_destroy(&s->lock);
     sv_arena_drop(s->arena);
     sv_mem_free(s);
 }

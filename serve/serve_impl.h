@@ -5,25 +5,44 @@
 #ifndef SV_SERVE_SERVE_IMPL_H
 #define SV_SERVE_SERVE_IMPL_H
 
+#include <pthread.h>
+
 #include "http/http.h"
+#include "serve/served.h"
 #include "serve/keys.h"
+#include "serve/models.h"
 #include "serve/serve.h"
 #include "serve/work.h"
 
 struct sv_serve {
     sv_serve_opts o;
     sv_http *http;
+    pthread_mutex_t lock; /* of keys, which SIGHUP replaces */
     sv_keys keys;
     sv_arena *arena; /* texts of certificate and key */
-    bool ready;      /* atomic: all below is set */
+    bool ready;      /* atomic: models are there */
     bool draining;   /* atomic */
-    const sv_model *model;
-    sv_engine *engine;
-    sv_work *work;
-    sv_ask_rules rules;
-    char fingerprint[32];
+    sv_models *models;
     int64_t created;
+    uint64_t status[6]; /* atomic: replies by hundreds */
 };
+
+/* The model that a request names, held; nothink: with thinking off. One that nobody has: the first model, and *known is
+ * false. NULL: none is loaded. */
+sv_served *sv_served_of(sv_serve *s, const char *name, bool *nothink, bool *known);
+/* The same for a request whose body has been read no further; looks into it only when there is a choice. */
+sv_served *sv_served_of_body(sv_serve *s, sv_str body, bool *nothink, bool *known);
+sv_err sv_no_such_model(sv_serve *s, const char *name);
+/* Who asks. False: nobody who may. */
+bool sv_key_of(sv_serve *s, const sv_http_request *r, sv_key *out);
+void sv_count_status(sv_serve *s, unsigned status);
+
+/* api_models.c */
+void sv_api_models(sv_serve *s, sv_http_request *r);
+void sv_api_model(sv_serve *s, sv_http_request *r, const char *id);
+void sv_api_admin_list(sv_serve *s, sv_http_request *r);
+/* /samsvar/models/{id}/{verb} */
+void sv_api_admin(sv_serve *s, sv_http_request *r, const char *rest);
 
 /* ---- replies ---- */
 /* {"error": ...}; param and code may be NULL. */
@@ -44,7 +63,7 @@ uint64_t sv_random_seed(void); /* below 2^53 */
 /* completion.c: /v1/chat/completions and /v1/completions */
 void sv_complete(sv_serve *s, sv_http_request *r, bool chat);
 /* Ids of a chat, and whether their end opens a thought. */
-sv_err sv_render(const sv_serve *s, const sv_ask *a, sv_marked *text, sv_ids *ids, bool *in_thought);
+sv_err sv_render(const sv_served *h, const sv_ask *a, sv_marked *text, sv_ids *ids, bool *in_thought);
 
 /* page.c */
 const char *sv_page(const char *path, const char **type, size_t *n); /* NULL: no such */

@@ -38,6 +38,8 @@ struct sv_turn {
     turn_event *event;
     size_t n_event, cap_event, n_read;
     pthread_cond_t more;
+    void (*notify)(void *ctx);
+    void *notify_ctx;
 };
 
 struct sv_work {
@@ -79,6 +81,13 @@ static void end_choice(sv_turn *t, choice *c)
     sv_histogram_add(&t->w->m.whole, (double)(sv_clock_ns() - t->start_ns) * 1e-9);
 }
 
+static void tell(sv_turn *t)
+{
+    pthread_cond_signal(&t->more);
+    if (t->notify != NULL)
+        t->notify(t->notify_ctx);
+}
+
 static void fail_turn(sv_turn *t, const char *why)
 {
     if (!t->failed)
@@ -86,7 +95,7 @@ static void fail_turn(sv_turn *t, const char *why)
     t->failed = true;
     for (uint32_t i = 0; i < t->n; i++)
         end_choice(t, &t->choice[i]);
-    pthread_cond_signal(&t->more);
+    tell(t);
 }
 
 static void free_turn(sv_turn *t)
@@ -209,7 +218,7 @@ static void hand_out(sv_work *w, const sv_event *ev)
     }
     turn_event item = { i, *ev };
     SV_PUSH(t->event, t->n_event, t->cap_event, item);
-    pthread_cond_signal(&t->more);
+    tell(t);
 }
 
 /* ---- the thread ---- */
@@ -353,7 +362,7 @@ sv_turn_state sv_turn_next(sv_turn *t, uint32_t wait_ms, uint32_t *which, sv_eve
     struct timespec until;
     deadline(wait_ms, &until);
     pthread_mutex_lock(&t->w->lock);
-    while (t->n_read == t->n_event && t->n_done < t->n && !t->failed)
+    while (wait_ms > 0 && t->n_read == t->n_event && t->n_done < t->n && !t->failed)
         if (pthread_cond_timedwait(&t->more, &t->w->lock, &until) != 0)
             break;
     if (t->n_read < t->n_event) {
@@ -370,6 +379,16 @@ sv_turn_state sv_turn_next(sv_turn *t, uint32_t wait_ms, uint32_t *which, sv_eve
     }
     pthread_mutex_unlock(&t->w->lock);
     return state;
+}
+
+void sv_turn_notify(sv_turn *t, void (*fn)(void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&t->w->lock);
+    t->notify = fn;
+    t->notify_ctx = ctx;
+    if (t->n_read < t->n_event || t->n_done == t->n || t->failed)
+        fn(ctx);
+    pthread_mutex_unlock(&t->w->lock);
 }
 
 static void order(sv_work *w)
@@ -403,18 +422,12 @@ void sv_turn_drop(sv_turn *t)
     sv_work *w = t->w;
     pthread_mutex_lock(&w->lock);
     t->dropped = true;
+    t->notify = NULL;
     order(w);
     pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- counters ---- */
-
-void sv_work_count_status(sv_work *w, unsigned status)
-{
-    pthread_mutex_lock(&w->lock);
-    w->m.status[status / 100 < 6 ? status / 100 : 5]++;
-    pthread_mutex_unlock(&w->lock);
-}
 
 void sv_work_metrics(sv_work *w, sv_metrics *out)
 {

@@ -25,11 +25,13 @@ typedef enum sv_turn_state { SV_TURN_EVENT, SV_TURN_QUIET, SV_TURN_END, SV_TURN_
 /* Waits up to wait_ms for an event of answer *choice. QUIET: none came; END: all answers are finished; FAILED: the
  * sentence is in sv_err_text. */
 sv_turn_state sv_turn_next(sv_turn *t, uint32_t wait_ms, uint32_t *choice, sv_event *out);
+/* fn(ctx) is called, from any thread and inside the work's lock, whenever there may be something to read; at once when
+ * there is. Until the turn is dropped. */
+void sv_turn_notify(sv_turn *t, void (*fn)(void *ctx), void *ctx);
 void sv_turn_cancel(sv_turn *t, uint32_t choice); /* no further event of it but that it counts as finished */
 void sv_turn_drop(sv_turn *t);                    /* cancels what still runs */
 
 /* Counters, locked. */
-void sv_work_count_status(sv_work *w, unsigned status);
 void sv_work_metrics(sv_work *w, sv_metrics *out);
 
 #endif

@@ -69,7 +69,18 @@ static const char *loss_words(const sv_model *m, sv_dtype dtype)
     return from_f32 ? "matrices are rounded once" : "nothing is lost where the type is the same";
 }
 
-static sv_err convert(const sv_args *a, const sv_model *m, bool to_gguf, sv_dtype dtype)
+static sv_err merge(sv_model *m)
+{
+    const char *path = m->lora->path;
+    sv_live("merging %s", path);
+    SV_TRY(sv_model_merge(m));
+    sv_live_end();
+    sv_note("%s is merged: another model with another hash, whose answers are close to those of base and adapter",
+            path);
+    return SV_OK;
+}
+
+static sv_err convert(const sv_args *a, sv_model *m, bool to_gguf, sv_dtype dtype)
 {
     const char *out = a->word[1];
     double start = sv_clock_s();
@@ -82,6 +93,8 @@ static sv_err convert(const sv_args *a, const sv_model *m, bool to_gguf, sv_dtyp
             loss_words(m, dtype));
     if (sv_arg_on(a, SV_FLAG_DRY_RUN))
         return SV_OK;
+    if (m->lora != NULL)
+        SV_TRY(merge(m));
     sv_live("writing %s", out);
     sv_err err = to_gguf ? sv_model_save_gguf(m, out, dtype) : sv_model_save(m, out, NULL, dtype);
     sv_live_end();

@@ -58,6 +58,8 @@ const char *sv_newest_model(sv_arena *arena, const char *path)
 sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out)
 {
     sv_model_opts opts = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT) };
+    if (sv_arg_given(a, SV_FLAG_ADAPTER))
+        opts.adapter = sv_arg_text(a, SV_FLAG_ADAPTER);
     double start = sv_clock_s();
     sv_arena *arena = sv_arena_make();
     path = sv_newest_model(arena, path);

@@ -41,7 +41,7 @@ sv_val sv_w(sv_build *b, uint32_t weight, uint32_t layer)
 {
     uint32_t id = sv_weight_id(b->c->family, weight, layer);
     sv_val v = sv_tape_state(b->t, SV_KIND_WEIGHT, id, &b->weight[id]);
-    if (b->train)
+    if (b->train && b->lora == NULL)
         sv_tape_set_param(b->t, v);
     return v;
 }
@@ -73,6 +73,32 @@ static sv_val activation_for(sv_build *b, sv_val x, const sv_tensor *w)
     return b->quant;
 }
 
+static sv_val lora_weight(sv_build *b, uint32_t id, bool is_b)
+{
+    const sv_tensor *stored = &b->lora_weight[id + (is_b ? b->lora->n_id : 0)];
+    sv_val v = sv_tape_state(b->t, SV_KIND_WEIGHT, sv_lora_id(b->c, id, b->lane, is_b), stored);
+    if (b->train)
+        sv_tape_set_param(b->t, v);
+    return v;
+}
+
+/* y + ((x A^T) s) B^T where the weight has an adapter. A scale of exactly 1 is no call. */
+static sv_val add_lora(sv_build *b, sv_val x, sv_val y, uint32_t id)
+{
+    const sv_attr_matmul nt = { .layout = SV_NT };
+    const sv_lora_part *p = sv_lora_of(b->lora, id);
+    if (p == NULL || b->t->err != SV_OK)
+        return y;
+    sv_attr_scale scale = { p->scale };
+    sv_val u = sv_tape_emit1(b->t, SV_OP_matmul, &nt, (sv_val[]){ x, lora_weight(b, id, false) }, 2);
+    if (p->scale != 1.0f && b->t->err == SV_OK)
+        u = sv_tape_emit1(b->t, SV_OP_scale, &scale, &u, 1);
+    if (b->t->err != SV_OK)
+        return SV_NONE;
+    sv_val v = sv_tape_emit1(b->t, SV_OP_matmul, &nt, (sv_val[]){ u, lora_weight(b, id, true) }, 2);
+    return b->t->err == SV_OK ? sv_tape_emit1(b->t, SV_OP_add, NULL, (sv_val[]){ y, v }, 2) : SV_NONE;
+}
+
 sv_val sv_linear(sv_build *b, sv_val x, uint32_t weight, uint32_t layer)
 {
     sv_attr_matmul attr = { .layout = SV_NT };
@@ -82,6 +108,7 @@ sv_val sv_linear(sv_build *b, sv_val x, uint32_t weight, uint32_t layer)
         return SV_NONE;
     sv_val in[2] = { activation_for(b, x, sv_tape_tensor(b->t, w)), w };
     sv_val y = b->t->err == SV_OK ? sv_tape_emit1(b->t, SV_OP_matmul, &attr, in, 2) : SV_NONE;
+    y = add_lora(b, x, y, sv_weight_id(b->c->family, weight, layer));
     b->t->label = NULL;
     return y;
 }
@@ -122,7 +149,7 @@ static void kv_pages(sv_build *b, uint32_t layer, sv_val pages[2])
     uint32_t dim[2][4] = { { n, c->n_kv_head, c->d_head, SV_PAGE }, { n, c->n_kv_head, SV_PAGE, c->d_head } };
     for (uint32_t i = 0; i < 2; i++) {
         sv_tensor shape = sv_tensor_make(SV_DT_F32, 4, dim[i]);
-        pages[i] = b->kv_pages ? sv_tape_state(b->t, SV_KIND_KV, 2 * layer + i, &shape)
+        pages[i] = b->kv_pages ? sv_tape_state(b->t, SV_KIND_KV, 2 * (b->lane * c->n_layer + layer) + i, &shape)
                                : sv_tape_temp(b->t, SV_DT_F32, 4, dim[i]);
     }
 }

@@ -5,16 +5,19 @@
 #ifndef SV_MODEL_BUILD_H
 #define SV_MODEL_BUILD_H
 
-#include "model/family.h"
+#include "model/lora.h"
 #include "run/step.h"
 
 struct sv_build {
     sv_tape *t;
     const sv_config *c;
     sv_step_shape step;
-    const sv_tensor *weight; /* [sv_weight_ids] stored dtype, dims and image of each weight (place unset) */
-    uint32_t kv_pages;       /* pages of the KV arena; 0: a training step with pages of its own */
-    bool train;              /* weights are parameters */
+    const sv_tensor *weight;      /* [sv_weight_ids] stored dtype, dims and image of each weight (place unset) */
+    uint32_t kv_pages;            /* pages of the KV arena; 0: a training step with pages of its own */
+    bool train;                   /* weights are parameters; with an adapter only its A and B are */
+    const sv_lora *lora;          /* adapter beside the weights, or NULL */
+    const sv_tensor *lora_weight; /* [2 sv_weight_ids] as weight: A by weight id, then B */
+    uint32_t lane;                /* its place, and that of its KV pages, in a store that several share; 0: the first */
     sv_val tok, pos, seq, table, want, rope;
     sv_val quant_of, quant; /* the last activation that was quantised, and its codes: shared by q, k, v */
 };

@@ -50,6 +50,7 @@ sv_model_own *sv_model_own_make(const char *path, const char *kind, const sv_mod
     o->m.defaults = (sv_gen_defaults){ -1, -1, -1, -1, -1 };
     if (opts)
         o->opts = *opts;
+    o->opts.dequant = o->opts.dequant || o->opts.adapter != NULL;
     return o;
 }
 
@@ -82,6 +83,9 @@ static sv_err no_config(const sv_model_own *o)
 {
     char **name;
     size_t n;
+    if (sv_lora_is_folder(o->m.path))
+        return sv_fail(SV_E_ARG, "%s: an adapter, not a model; name its base, and this folder with --adapter",
+                       o->m.path);
     SV_TRY(sv_file_list(o->m.path, o->m.arena, &name, &n));
     for (size_t i = 0; i < n; i++)
         if (sv_str_ends(sv_str_of(name[i]), ".gguf"))
@@ -204,6 +208,8 @@ sv_err sv_model_open(const char *path, const sv_model_opts *opts, sv_model **out
         return sv_fail(SV_E_ARG, "%s: weights alone are no model; name the folder that also has its config.json", path);
     sv_model_own *o = sv_model_own_make(path, folder ? "folder" : "gguf", opts);
     sv_err e = folder ? sv_model_open_folder(o) : sv_model_open_gguf(o);
+    if (e == SV_OK && o->opts.adapter != NULL)
+        e = sv_model_attach(&o->m, o->opts.adapter);
     if (e != SV_OK) {
         sv_model_close(&o->m);
         return e;

@@ -7,7 +7,7 @@
 #define SV_MODEL_MODEL_H
 
 #include "format/tensors.h"
-#include "model/family.h"
+#include "model/lora.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 
@@ -33,6 +33,7 @@ typedef struct sv_model {
     json_t *hf_generation;       /* generation_config.json, or NULL */
     json_t *hf_tokenizer_config; /* tokenizer_config.json, or NULL */
     uint32_t n_dequantised;      /* weights that were widened to F32 at load because their type has no kernel */
+    sv_lora *lora;               /* an adapter that is served with it, or NULL */
     sv_arena *arena;
 } sv_model;
 
@@ -41,6 +42,8 @@ typedef struct sv_model_opts {
     const char *chat_template; /* a file that replaces the model's template, or NULL */
     bool no_tokenizer;         /* weights alone: do not read or ask for a tokenizer */
     bool all_f32;              /* widen every weight to F32, as training needs */
+    const char *adapter; /* folder of an adapter to serve with it, or NULL. Implies dequant: a block-quantised base
+                            is served as it was trained on, in F32 */
 } sv_model_opts;
 
 /* path: a folder, or a .gguf file. Errors name the file, the tensor or key, what was found and what is allowed. */
@@ -64,6 +67,14 @@ sv_err sv_model_save_gguf(const sv_model *m, const char *path, sv_dtype dtype);
 /* config.json's object -> sv_config, and back for a GGUF file that has none. */
 sv_err sv_config_read(const json_t *config, const char *where, sv_config *out);
 json_t *sv_config_json(const sv_config *c);
+
+/* Puts an adapter beside an opened model, which owns it then. The base must be the one it was trained on, where that is
+ * known (sv_model_check_base). */
+sv_err sv_model_attach(sv_model *m, const char *dir);
+sv_err sv_model_check_base(const sv_model *m, const sv_lora *l);
+/* Adds the adapter to the weights, W + s (B A) in F32, and drops it. Weights keep their float type (rounded once more);
+ * block-quantised ones become F32. Another model with another hash: its answers are close, not the same. */
+sv_err sv_model_merge(sv_model *m);
 
 /* Identity of the weights (serving-and-formats: SHA-256 over names, dtypes, dims, bytes in ascending order of names).
  */

@@ -28,7 +28,7 @@ static const sv_weight weights[N_WEIGHT] = {
     [UP]    = { LAYER "mlp.up_proj.weight", BLK "ffn_up.weight", { SV_DIM_FF, SV_DIM_MODEL }, SV_W_LORA, 0 },
     [DOWN]  = { LAYER "mlp.down_proj.weight", BLK "ffn_down.weight", { SV_DIM_MODEL, SV_DIM_FF }, SV_W_LORA, 0 },
     [NORM]  = { "model.norm.weight", "output_norm.weight", { SV_DIM_MODEL }, SV_W_ONCE | SV_W_VECTOR | SV_W_NODECAY, 0 },
-    [HEAD]  = { "lm_head.weight", "output.weight", { SV_DIM_VOCAB, SV_DIM_MODEL }, SV_W_ONCE | SV_W_TIED, EMBED },
+    [HEAD]  = { "lm_head.weight", "output.weight", { SV_DIM_VOCAB, SV_DIM_MODEL }, SV_W_ONCE | SV_W_TIED | SV_W_LORA, EMBED },
 };
 /* clang-format on */
 

@@ -25,6 +25,9 @@ struct sv_runner {
     sv_machine *machine;
     sv_store *store;
     sv_tensor *weight; /* [sv_weight_ids] as stored on the chip */
+    const sv_lora *lora;
+    sv_tensor *lora_weight; /* [2 sv_weight_ids] A, then B; NULL without an adapter */
+    uint32_t lane;          /* whose adapter and pages, in a store that several share */
     sv_tape *tape;
     cached plan[N_PLAN];
     uint64_t clock;
@@ -61,6 +64,27 @@ static sv_err put_weights(sv_runner *r)
     return SV_OK;
 }
 
+/* A and B, packed as weights are. */
+static sv_err put_lora(sv_runner *r)
+{
+    uint32_t n = sv_weight_ids(&r->config);
+    if (r->lora == NULL)
+        return SV_OK;
+    r->lora_weight = sv_mem_new(2 * (size_t)n * sizeof *r->lora_weight);
+    for (uint32_t id = 0; id < n; id++) {
+        const sv_lora_part *p = sv_lora_of(r->lora, id);
+        for (int k = 0; k < 2 && p != NULL; k++) {
+            sv_tensor shape = sv_lora_shape(r->lora, &r->config, id, k), *as = &r->lora_weight[id + (k ? n : 0)];
+            uint32_t at = sv_lora_id(&r->config, id, r->lane, k);
+            SV_TRY(
+                (r->train ? sv_store_put : sv_store_put_packed)(r->store, SV_KIND_WEIGHT, at, &shape, k ? p->b : p->a));
+            *as = *sv_store_find(r->store, SV_KIND_WEIGHT, at);
+            as->at = (sv_span){ 0 };
+        }
+    }
+    return SV_OK;
+}
+
 static sv_err put_rope(sv_runner *r)
 {
     uint32_t dim[2] = { r->config.n_ctx, r->config.d_head };
@@ -82,33 +106,56 @@ static sv_err make_pages(sv_runner *r)
                            { r->n_page, c->n_kv_head, SV_PAGE, c->d_head } };
     for (uint32_t i = 0; i < 2 * c->n_layer; i++) {
         sv_tensor shape = sv_tensor_make(SV_DT_F32, 4, dim[i & 1]);
-        if (sv_store_find(r->store, SV_KIND_KV, i) != NULL)
+        uint32_t at = 2 * r->lane * c->n_layer + i;
+        if (sv_store_find(r->store, SV_KIND_KV, at) != NULL)
             return sv_fail(SV_E_ARG, "this store has KV pages already: one engine serves from it at a time");
-        SV_TRY(sv_store_raw(r->store, SV_KIND_KV, i, &shape));
+        SV_TRY(sv_store_raw(r->store, SV_KIND_KV, at, &shape));
     }
     return SV_OK;
 }
 
-/* Weights and the RoPE table are those of another runner; only pages are added to its store. */
-static sv_err share(sv_runner *r, sv_runner *of)
+/* The first place behind those that have pages. */
+static uint32_t free_lane(const sv_runner *r)
+{
+    uint32_t lane = 1;
+    while (sv_store_find(r->store, SV_KIND_KV, 2 * lane * r->config.n_layer) != NULL)
+        lane++;
+    return lane;
+}
+
+/* Weights and the RoPE table are those of another runner; only pages are added to its store, and an adapter if this one
+ * has its own. */
+static sv_err share(sv_runner *r, sv_runner *of, const sv_lora *own)
 {
     uint32_t n = sv_weight_ids(&of->config);
     r->is_shared = true;
+    r->train = false;
     r->config = of->config;
     r->machine = of->machine;
     r->store = of->store;
     r->weight = sv_mem_new(n * sizeof *r->weight);
     memcpy(r->weight, of->weight, n * sizeof *r->weight);
+    if (own != NULL) {
+        r->lora = own;
+        r->lane = free_lane(r);
+        SV_TRY(put_lora(r));
+    } else if (of->lora != NULL) {
+        r->lora = of->lora;
+        r->lora_weight = sv_mem_new(2 * (size_t)n * sizeof *r->lora_weight);
+        memcpy(r->lora_weight, of->lora_weight, 2 * (size_t)n * sizeof *r->lora_weight);
+    }
     return make_pages(r);
 }
 
 static sv_err fill(sv_runner *r, const sv_runner_opts *o)
 {
     if (o->share != NULL)
-        return share(r, o->share);
+        return share(r, o->share, o->lora);
+    r->lora = o->lora ? o->lora : r->model->lora;
     SV_TRY(sv_machine_open(o->chip, &o->machine, &r->machine));
     r->store = sv_store_make(r->machine);
     SV_TRY(put_weights(r));
+    SV_TRY(put_lora(r));
     SV_TRY(put_rope(r));
     return r->train ? SV_OK : make_pages(r);
 }
@@ -146,6 +193,7 @@ void sv_runner_close(sv_runner *r)
         sv_machine_close(r->machine);
     }
     sv_mem_free(r->weight);
+    sv_mem_free(r->lora_weight);
     sv_mem_free(r);
 }
 
@@ -153,6 +201,9 @@ void sv_runner_build(sv_runner *r, const sv_step_shape *shape, sv_tape *t, sv_bu
 {
     *out = (sv_build){ .t = t, .c = &r->config, .step = *shape, .weight = r->weight, .train = r->train };
     out->kv_pages = r->train ? 0 : r->n_page;
+    out->lora = r->lora;
+    out->lora_weight = r->lora_weight;
+    out->lane = r->lane;
     sv_build_begin(out);
 }
 
@@ -228,6 +279,10 @@ const sv_model *sv_runner_model(const sv_runner *r)
 uint32_t sv_runner_ctx(const sv_runner *r)
 {
     return r->config.n_ctx;
+}
+const sv_lora *sv_runner_lora(const sv_runner *r)
+{
+    return r->lora;
 }
 uint32_t sv_runner_pages(const sv_runner *r)
 {

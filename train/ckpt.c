@@ -16,15 +16,12 @@
 
 #define SHARD_BYTES (UINT64_C(1) << 30)
 
-uint64_t sv_ckpt_bits(const sv_config *c, const float *const *x, uint64_t *first)
+uint64_t sv_ckpt_bits(const sv_params *p, const float *const *x, uint64_t *first)
 {
     uint64_t h = 0;
-    for (uint32_t id = 0; id < sv_weight_ids(c); id++) {
-        if (!sv_weight_exists(c, id) || sv_weight_is_alias(c, id))
-            continue;
-        sv_tensor shape = sv_weight_shape(c, id);
-        uint64_t n = sv_tensor_items(&shape);
-        h += sv_bits_hash(x[id], n, *first);
+    for (uint32_t i = 0; i < p->n; i++) {
+        uint64_t n = sv_tensor_items(&p->item[i].shape);
+        h += sv_bits_hash(x ? x[i] : p->item[i].host, n, *first);
         *first += n;
     }
     return h;
@@ -42,35 +39,29 @@ sv_err sv_ckpt_file_hash(const char *path, uint64_t *bytes, char hex[65])
     return SV_OK;
 }
 
-static size_t add_moments(const sv_ckpt *c, const char *prefix, const float *const *x, sv_named_tensor *item,
-                          sv_arena *a)
+static void add_moments(const sv_params *p, const char *prefix, const float *const *x, sv_named_tensor *item,
+                        sv_arena *a)
 {
-    const sv_config *cfg = &c->model->config;
-    size_t n = 0;
-    for (uint32_t id = 0; id < sv_weight_ids(cfg); id++) {
-        if (!sv_weight_exists(cfg, id) || sv_weight_is_alias(cfg, id))
-            continue;
-        sv_tensor shape = sv_weight_shape(cfg, id);
-        sv_named_tensor *t = &item[n++];
-        *t = (sv_named_tensor){ .dtype = SV_DT_F32,
-                                .n_dim = shape.n_dim,
-                                .data = (const uint8_t *)x[id],
-                                .bytes = 4 * sv_tensor_items(&shape) };
-        t->name = sv_arena_printf(a, "%s%s", prefix, sv_weight_name(cfg, id, false, a));
-        for (uint32_t i = 0; i < shape.n_dim; i++)
-            t->dim[i] = shape.dim[i];
+    for (uint32_t i = 0; i < p->n; i++) {
+        const sv_tensor *shape = &p->item[i].shape;
+        item[i] = (sv_named_tensor){ .name = sv_arena_printf(a, "%s%s", prefix, p->item[i].name),
+                                     .dtype = SV_DT_F32,
+                                     .n_dim = shape->n_dim,
+                                     .data = (const uint8_t *)x[i],
+                                     .bytes = 4 * sv_tensor_items(shape) };
+        for (uint32_t k = 0; k < shape->n_dim; k++)
+            item[i].dim[k] = shape->dim[k];
     }
-    return n;
 }
 
 static sv_err write_state(const sv_ckpt *c, const char *tmp)
 {
     sv_arena *a = sv_arena_make();
-    uint32_t most = sv_weight_ids(&c->model->config);
-    sv_named_tensor *item = SV_NEW_N(a, sv_named_tensor, 2 * (size_t)most);
-    size_t n = add_moments(c, "adam.m.", c->m, item, a);
-    n += add_moments(c, "adam.v.", c->v, item + n, a);
-    sv_err err = sv_safetensors_write(tmp, "state", item, n, SHARD_BYTES);
+    uint32_t n = c->params->n;
+    sv_named_tensor *item = SV_NEW_N(a, sv_named_tensor, 2 * (size_t)n);
+    add_moments(c->params, "adam.m.", c->m, item, a);
+    add_moments(c->params, "adam.v.", c->v, item + n, a);
+    sv_err err = sv_safetensors_write(tmp, "state", item, 2 * (size_t)n, SHARD_BYTES);
     sv_arena_drop(a);
     return err;
 }
@@ -173,7 +164,7 @@ static sv_err write_folder(const sv_ckpt *c, const char *tmp, sv_arena *a)
 {
     SV_TRY(sv_file_mkdir(tmp));
     sv_fault_point("ckpt.begin");
-    SV_TRY(sv_model_save(c->model, tmp, NULL, SV_DT_F32));
+    SV_TRY(c->lora ? sv_lora_save(c->lora, &c->model->config, tmp) : sv_model_save(c->model, tmp, NULL, SV_DT_F32));
     sv_fault_point("ckpt.model");
     SV_TRY(write_state(c, tmp));
     sv_fault_point("ckpt.state");

@@ -6,6 +6,8 @@
  *     step-000400/   config.json tokenizer.json ... model.safetensors   a model folder, ready to serve
  *                    state.safetensors   adam.m.NAME, adam.v.NAME
  *                    manifest.json       written last: step, cursor, powers of the betas, contract, hashes
+ *                    of an adapter: adapter_config.json, adapter_model.safetensors, samsvar_adapter.json instead of
+ *                    the model's files
  *     bad-step-000350/                   failed its check: kept, never loaded
  *     .tmp-000450-4711/                  unfinished; removed at the next start
  *
@@ -15,7 +17,7 @@
 #ifndef SV_TRAIN_CKPT_H
 #define SV_TRAIN_CKPT_H
 
-#include "model/model.h"
+#include "train/params.h"
 #include "train/recipe.h"
 
 /* What a checkpoint says of a run, beside tensors. */
@@ -28,8 +30,10 @@ typedef struct sv_ckpt_mark {
 
 typedef struct sv_ckpt {
     sv_ckpt_mark mark;
-    const sv_model *model;            /* its data are the weights to save */
-    const float *const *m, *const *v; /* [sv_weight_ids]; NULL where the model stores no weight */
+    const sv_model *model;            /* its data are the weights to save, when lora is NULL */
+    const sv_lora *lora;              /* the adapter to save, or NULL */
+    const sv_params *params;          /* what is trained */
+    const float *const *m, *const *v; /* [params->n] */
     const sv_recipe *recipe;
     const uint8_t *data_hash; /* [32] */
     const char *chip;         /* "made by", never compared */
@@ -53,11 +57,11 @@ sv_err sv_ckpt_check(const char *dir, sv_ckpt_mark *mark, json_t **contract);
 sv_err sv_ckpt_find(const char *run_dir, const sv_recipe *r, const uint8_t data_hash[32], sv_arena *a, char **dir,
                     sv_ckpt_mark *mark, uint32_t *n_bad, char **why);
 
-/* Copies the moments of a checked checkpoint into m[id], v[id] (F32, dense). */
-sv_err sv_ckpt_load_state(const char *dir, const sv_config *c, float *const *m, float *const *v);
+/* Copies the moments of a checked checkpoint into m[i], v[i] (F32, dense). */
+sv_err sv_ckpt_load_state(const char *dir, const sv_params *p, float *const *m, float *const *v);
 
-/* sv_bits_hash over the tensors that the model stores, in checkpoint order (ascending id); aliases are skipped. first:
- * place of the first word, moved on. */
-uint64_t sv_ckpt_bits(const sv_config *c, const float *const *x, uint64_t *first);
+/* sv_bits_hash over x[i] of what is trained, in checkpoint order (sv_params_of); x NULL: the host's copies of the
+ * weights. first: place of the first word, moved on. */
+uint64_t sv_ckpt_bits(const sv_params *p, const float *const *x, uint64_t *first);
 
 #endif

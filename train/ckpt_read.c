@@ -150,50 +150,93 @@ static sv_err read_config(const char *dir, sv_arena *a, sv_config *out)
     return err;
 }
 
+/* A tensor that a checkpoint must have. */
+typedef struct wanted {
+    const char *name;
+    uint64_t bytes;
+} wanted;
+
 /* Hash of the tensors prefix + NAME, in checkpoint order. */
-static sv_err hash_tensors(const sv_tensors *t, const sv_config *c, const char *prefix, sv_arena *a, uint64_t *first,
-                           uint64_t *hash, size_t *n)
+static sv_err hash_tensors(const sv_tensors *t, const wanted *w, size_t n, const char *prefix, sv_arena *a,
+                           uint64_t *first, uint64_t *hash)
 {
-    for (uint32_t id = 0; id < sv_weight_ids(c); id++) {
-        if (!sv_weight_exists(c, id) || sv_weight_is_alias(c, id))
-            continue;
-        const char *name = sv_arena_printf(a, "%s%s", prefix, sv_weight_name(c, id, false, a));
+    for (size_t i = 0; i < n; i++) {
+        const char *name = sv_arena_printf(a, "%s%s", prefix, w[i].name);
         const sv_named_tensor *x = sv_tensors_find(t, name);
-        sv_tensor shape = sv_weight_shape(c, id);
         if (x == NULL)
             return sv_fail(SV_E_FORMAT, "tensor %s is missing", name);
-        if (x->dtype != SV_DT_F32 || x->bytes != 4 * sv_tensor_items(&shape))
-            return sv_fail(SV_E_FORMAT, "tensor %s has not the type and size that config.json asks for", name);
+        if (x->dtype != SV_DT_F32 || x->bytes != w[i].bytes)
+            return sv_fail(SV_E_FORMAT, "tensor %s has not the type and size that the model asks for", name);
         if ((uintptr_t)x->data % 4 != 0)
             return sv_fail(SV_E_FORMAT, "tensor %s does not start at a multiple of 4 bytes", name);
         *hash += sv_bits_hash(x->data, x->bytes / 4, *first);
         *first += x->bytes / 4;
-        (*n)++;
     }
     return SV_OK;
 }
 
-static sv_err check_tensors(const char *dir, const sv_ckpt_mark *mark, sv_arena *a)
+/* By config.json: every weight that the model stores. */
+static sv_err wanted_weights(const char *dir, sv_arena *a, wanted **w, size_t *n)
 {
     sv_config c;
+    SV_TRY(read_config(dir, a, &c));
+    *w = SV_NEW_N(a, wanted, sv_weight_ids(&c));
+    *n = 0;
+    for (uint32_t id = 0; id < sv_weight_ids(&c); id++) {
+        sv_tensor shape = sv_weight_shape(&c, id);
+        if (sv_weight_exists(&c, id) && !sv_weight_is_alias(&c, id))
+            (*w)[(*n)++] = (wanted){ sv_weight_name(&c, id, false, a), 4 * sv_tensor_items(&shape) };
+    }
+    return SV_OK;
+}
+
+static int by_name(const void *x, const void *y)
+{
+    return strcmp(((const wanted *)x)->name, ((const wanted *)y)->name);
+}
+
+/* An adapter's folder does not say what its base is: its own tensors, by name. Whether they fit is asked when the run
+ * goes on with them. */
+static void wanted_lora(const sv_tensors *t, sv_arena *a, wanted **w, size_t *n)
+{
+    *n = t->n;
+    *w = SV_NEW_N(a, wanted, t->n + 1);
+    for (size_t i = 0; i < t->n; i++)
+        (*w)[i] = (wanted){ sv_arena_text(a, t->item[i].name), t->item[i].bytes };
+    qsort(*w, t->n, sizeof **w, by_name);
+}
+
+static sv_err check_weights(const char *dir, const sv_ckpt_mark *mark, sv_arena *a, wanted **w, size_t *n)
+{
+    bool lora = sv_lora_is_folder(dir);
+    const char *file = lora ? "adapter_model.safetensors" : "model.safetensors";
     sv_tensors *t;
     uint64_t first = 0, bits = 0;
-    size_t n = 0;
-    SV_TRY(read_config(dir, a, &c));
-    SV_TRY(sv_safetensors_open(dir, &t));
-    sv_err err = hash_tensors(t, &c, "", a, &first, &bits, &n);
-    if (err == SV_OK && (n != t->n || bits != mark->weight_bits))
-        err = sv_fail(SV_E_FORMAT, "model.safetensors: the hash of its weights is %016llx; the manifest says %016llx",
+    if (!lora)
+        SV_TRY(wanted_weights(dir, a, w, n));
+    SV_TRY(sv_safetensors_open(lora ? sv_path_join(a, dir, file) : dir, &t));
+    if (lora)
+        wanted_lora(t, a, w, n);
+    sv_err err = hash_tensors(t, *w, *n, "", a, &first, &bits);
+    if (err == SV_OK && (*n != t->n || bits != mark->weight_bits))
+        err = sv_fail(SV_E_FORMAT, "%s: the hash of its weights is %016llx; the manifest says %016llx", file,
                       (unsigned long long)bits, (unsigned long long)mark->weight_bits);
     sv_tensors_close(t);
-    SV_TRY(err);
+    return err;
+}
+
+static sv_err check_tensors(const char *dir, const sv_ckpt_mark *mark, sv_arena *a)
+{
+    sv_tensors *t;
+    wanted *w = NULL;
+    uint64_t first = 0, bits = 0;
+    size_t n = 0;
+    SV_TRY(check_weights(dir, mark, a, &w, &n));
     SV_TRY(open_state(dir, a, &t));
-    first = bits = 0;
-    n = 0;
-    err = hash_tensors(t, &c, "adam.m.", a, &first, &bits, &n);
+    sv_err err = hash_tensors(t, w, n, "adam.m.", a, &first, &bits);
     if (err == SV_OK)
-        err = hash_tensors(t, &c, "adam.v.", a, &first, &bits, &n);
-    if (err == SV_OK && (n != t->n || bits != mark->state_bits))
+        err = hash_tensors(t, w, n, "adam.v.", a, &first, &bits);
+    if (err == SV_OK && (2 * n != t->n || bits != mark->state_bits))
         err = sv_fail(SV_E_FORMAT, "state.safetensors: the hash of the state is %016llx; the manifest says %016llx",
                       (unsigned long long)bits, (unsigned long long)mark->state_bits);
     sv_tensors_close(t);
@@ -290,30 +333,27 @@ sv_err sv_ckpt_find(const char *run_dir, const sv_recipe *r, const uint8_t data_
     return SV_OK;
 }
 
-static sv_err copy_moments(const sv_tensors *t, const sv_config *c, const char *prefix, float *const *x, sv_arena *a)
+static sv_err copy_moments(const sv_tensors *t, const sv_params *p, const char *prefix, float *const *x, sv_arena *a)
 {
-    for (uint32_t id = 0; id < sv_weight_ids(c); id++) {
-        if (!sv_weight_exists(c, id) || sv_weight_is_alias(c, id))
-            continue;
-        const char *name = sv_arena_printf(a, "%s%s", prefix, sv_weight_name(c, id, false, a));
+    for (uint32_t i = 0; i < p->n; i++) {
+        const char *name = sv_arena_printf(a, "%s%s", prefix, p->item[i].name);
         const sv_named_tensor *item = sv_tensors_find(t, name);
-        sv_tensor shape = sv_weight_shape(c, id);
-        if (item == NULL || item->dtype != SV_DT_F32 || item->bytes != 4 * sv_tensor_items(&shape))
+        if (item == NULL || item->dtype != SV_DT_F32 || item->bytes != 4 * sv_tensor_items(&p->item[i].shape))
             return sv_fail(SV_E_FORMAT, "tensor %s is missing or has another size", name);
-        memcpy(x[id], item->data, item->bytes);
+        memcpy(x[i], item->data, item->bytes);
     }
     return SV_OK;
 }
 
-sv_err sv_ckpt_load_state(const char *dir, const sv_config *c, float *const *m, float *const *v)
+sv_err sv_ckpt_load_state(const char *dir, const sv_params *p, float *const *m, float *const *v)
 {
     sv_arena *a = sv_arena_make();
     sv_tensors *t;
     sv_err err = open_state(dir, a, &t);
     if (err == SV_OK) {
-        err = copy_moments(t, c, "adam.m.", m, a);
+        err = copy_moments(t, p, "adam.m.", m, a);
         if (err == SV_OK)
-            err = copy_moments(t, c, "adam.v.", v, a);
+            err = copy_moments(t, p, "adam.v.", v, a);
         sv_tensors_close(t);
     }
     sv_arena_drop(a);

@@ -50,3 +50,15 @@ void sv_init_weights(sv_model *m, uint64_t seed)
                 x[i] = ends_with(w->hf, ".bias") ? 0.0f : 1.0f;
     }
 }
+
+void sv_init_lora(sv_lora *l, const sv_config *c, uint64_t seed)
+{
+    for (uint32_t id = 0; id < l->n_id; id++) {
+        const sv_lora_part *p = sv_lora_of(l, id);
+        if (p == NULL)
+            continue;
+        sv_tensor shape = sv_lora_shape(l, c, id, false);
+        float std = (float)__builtin_sqrt(1.0 / (3.0 * shape.dim[1]));
+        fill_normal(p->a, sv_tensor_items(&shape), seed, sv_lora_id(c, id, 0, false), std);
+    }
+}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "op/spec.h"
+#include "train/params.h"
 
 #define N_PLAN 2
 #define OUT_LP 0
@@ -20,6 +21,8 @@ typedef struct cached {
 struct sv_loss {
     sv_runner *runner;
     const sv_config *c;
+    sv_arena *arena;
+    sv_params params;
     sv_tape *tape;
     cached plan[N_PLAN];
     uint64_t clock, n_made;
@@ -27,11 +30,12 @@ struct sv_loss {
 
 static sv_err make_gradients(sv_loss *l)
 {
-    for (uint32_t id = 0; id < sv_weight_ids(l->c); id++) {
-        if (!sv_weight_exists(l->c, id))
-            continue;
-        sv_tensor shape = sv_weight_shape(l->c, id);
-        SV_TRY(sv_store_zero(sv_runner_store(l->runner), SV_KIND_GRAD, id, &shape));
+    sv_store *s = sv_runner_store(l->runner);
+    for (uint32_t i = 0; i < l->params.n; i++) {
+        const sv_param *p = &l->params.item[i];
+        SV_TRY(sv_store_zero(s, SV_KIND_GRAD, p->id, &p->shape));
+        if (p->tied != UINT32_MAX)
+            SV_TRY(sv_store_zero(s, SV_KIND_GRAD, p->tied, &p->shape));
     }
     return SV_OK;
 }
@@ -42,6 +46,8 @@ sv_err sv_loss_open(sv_runner *r, sv_loss **out)
     l->runner = r;
     l->c = &sv_runner_model(r)->config;
     l->tape = sv_tape_make();
+    l->arena = sv_arena_make();
+    l->params = sv_params_of(sv_runner_model(r), sv_runner_lora(r), l->arena);
     sv_err err = make_gradients(l);
     if (err != SV_OK) {
         sv_loss_close(l);
@@ -58,6 +64,7 @@ void sv_loss_close(sv_loss *l)
     for (int i = 0; i < N_PLAN; i++)
         sv_plan_drop(l->plan[i].plan);
     sv_tape_drop(l->tape);
+    sv_arena_drop(l->arena);
     sv_mem_free(l);
 }
 
@@ -68,9 +75,12 @@ uint64_t sv_loss_plans_made(const sv_loss *l)
 
 sv_err sv_loss_clear(sv_loss *l)
 {
-    for (uint32_t id = 0; id < sv_weight_ids(l->c); id++)
-        if (sv_weight_exists(l->c, id))
-            SV_TRY(sv_store_clear(sv_runner_store(l->runner), SV_KIND_GRAD, id));
+    sv_store *s = sv_runner_store(l->runner);
+    for (uint32_t i = 0; i < l->params.n; i++) {
+        SV_TRY(sv_store_clear(s, SV_KIND_GRAD, l->params.item[i].id));
+        if (l->params.item[i].tied != UINT32_MAX)
+            SV_TRY(sv_store_clear(s, SV_KIND_GRAD, l->params.item[i].tied));
+    }
     return SV_OK;
 }
 

@@ -10,7 +10,7 @@
 typedef struct sv_loss sv_loss;
 
 /* Borrows a runner opened with `train`; makes a gradient buffer of +0 in its store for every weight (tied weights have
- * one each: their sum is the optimizer's). */
+ * one each: their sum is the optimizer's), or with an adapter for its A and B alone. */
 sv_err sv_loss_open(sv_runner *r, sv_loss **out);
 void sv_loss_close(sv_loss *l); /* NULL is fine */
 

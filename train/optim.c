@@ -4,75 +4,57 @@
 #include "train/optim.h"
 
 #include "op/spec.h"
+#include "train/params.h"
 
 struct sv_optim {
     sv_runner *runner;
     const sv_config *c;
     sv_attr_adamw attr;
     sv_plan *norm, *update;
-    uint32_t *alias_of; /* [ids] the tied weight whose gradient is added to this one's, or UINT32_MAX */
-    uint32_t n_id;
+    sv_arena *arena;
+    sv_params params;
     double power1, power2;
     uint64_t n_update;
 };
 
-/* Weights that have memory of their own. */
-static bool is_updated(const sv_optim *o, uint32_t id)
-{
-    return sv_weight_exists(o->c, id) && !sv_weight_is_alias(o->c, id);
-}
-
-/* Where the sum of two tied gradients goes: an id behind all weights. */
-static uint32_t sum_id(const sv_optim *o, uint32_t id)
-{
-    return o->n_id + id;
-}
-
 static sv_err make_states(sv_optim *o)
 {
     sv_store *s = sv_runner_store(o->runner);
-    for (uint32_t id = 0; id < o->n_id; id++)
-        o->alias_of[id] = UINT32_MAX;
-    for (uint32_t id = 0; id < o->n_id; id++) {
-        sv_tensor shape = sv_weight_shape(o->c, id);
-        if (is_updated(o, id)) {
-            SV_TRY(sv_store_zero(s, SV_KIND_ADAM_M, id, &shape));
-            SV_TRY(sv_store_zero(s, SV_KIND_ADAM_V, id, &shape));
-        } else if (sv_weight_exists(o->c, id)) {
-            uint32_t other = o->c->family->weight[id % o->c->family->n_weight].tied;
-            o->alias_of[other] = id;
-            SV_TRY(sv_store_raw(s, SV_KIND_GRAD, sum_id(o, other), &shape));
-        }
+    for (uint32_t i = 0; i < o->params.n; i++) {
+        const sv_param *p = &o->params.item[i];
+        SV_TRY(sv_store_zero(s, SV_KIND_ADAM_M, p->id, &p->shape));
+        SV_TRY(sv_store_zero(s, SV_KIND_ADAM_V, p->id, &p->shape));
+        if (p->tied != UINT32_MAX)
+            SV_TRY(sv_store_raw(s, SV_KIND_GRAD, sv_param_sum_id(o->c, p->id), &p->shape));
     }
     return SV_OK;
 }
 
-static sv_val gradient(const sv_optim *o, sv_tape *t, uint32_t id, const sv_tensor *shape)
+static sv_val gradient(const sv_optim *o, sv_tape *t, const sv_param *p)
 {
-    return sv_tape_state(t, SV_KIND_GRAD, o->alias_of[id] == UINT32_MAX ? id : sum_id(o, id), shape);
+    uint32_t id = p->tied == UINT32_MAX ? p->id : sv_param_sum_id(o->c, p->id);
+    return sv_tape_state(t, SV_KIND_GRAD, id, &p->shape);
 }
 
-static void add_tied(const sv_optim *o, sv_tape *t, uint32_t id, const sv_tensor *shape)
+static void add_tied(const sv_optim *o, sv_tape *t, const sv_param *p)
 {
-    if (o->alias_of[id] == UINT32_MAX)
+    if (p->tied == UINT32_MAX)
         return;
-    sv_val in[2] = { sv_tape_state(t, SV_KIND_GRAD, id, shape),
-                     sv_tape_state(t, SV_KIND_GRAD, o->alias_of[id], shape) };
-    sv_val sum = gradient(o, t, id, shape);
+    sv_val in[2] = { sv_tape_state(t, SV_KIND_GRAD, p->id, &p->shape),
+                     sv_tape_state(t, SV_KIND_GRAD, p->tied, &p->shape) };
+    sv_val sum = gradient(o, t, p);
     sv_tape_emit(t, SV_OP_add, NULL, in, 2, &sum);
 }
 
 static sv_err make_norm(sv_optim *o, sv_tape *t)
 {
     sv_tape_clear(t);
-    for (uint32_t id = 0; id < o->n_id; id++) {
-        if (!is_updated(o, id))
-            continue;
-        sv_tensor shape = sv_weight_shape(o->c, id);
-        add_tied(o, t, id, &shape);
-        sv_val g = gradient(o, t, id, &shape), y = sv_tape_emit1(t, SV_OP_sumsq, NULL, &g, 1);
+    for (uint32_t i = 0; i < o->params.n; i++) {
+        const sv_param *p = &o->params.item[i];
+        add_tied(o, t, p);
+        sv_val g = gradient(o, t, p), y = sv_tape_emit1(t, SV_OP_sumsq, NULL, &g, 1);
         SV_TRY(sv_tape_error(t));
-        sv_tape_set_out(t, y, id);
+        sv_tape_set_out(t, y, p->id);
     }
     return sv_plan_make(t, sv_runner_store(o->runner), &o->norm);
 }
@@ -83,16 +65,15 @@ static sv_err make_update(sv_optim *o, sv_tape *t)
     sv_tensor opt_shape = sv_tensor_make(SV_DT_F32, 1, &four);
     sv_tape_clear(t);
     sv_val opt = sv_tape_state(t, SV_KIND_STEP, SV_STEP_OPT, &opt_shape);
-    for (uint32_t id = 0; id < o->n_id; id++) {
-        if (!is_updated(o, id))
-            continue;
-        sv_tensor shape = sv_weight_shape(o->c, id);
+    for (uint32_t i = 0; i < o->params.n; i++) {
+        const sv_param *p = &o->params.item[i];
         sv_attr_adamw attr = o->attr;
-        if (o->c->family->weight[id % o->c->family->n_weight].flags & (SV_W_NODECAY | SV_W_VECTOR))
+        if (!p->decays)
             attr.decay = 0.0f;
-        sv_val in[2] = { gradient(o, t, id, &shape), opt };
-        sv_val out[3] = { sv_tape_state(t, SV_KIND_WEIGHT, id, &shape), sv_tape_state(t, SV_KIND_ADAM_M, id, &shape),
-                          sv_tape_state(t, SV_KIND_ADAM_V, id, &shape) };
+        sv_val in[2] = { gradient(o, t, p), opt };
+        sv_val out[3] = { sv_tape_state(t, SV_KIND_WEIGHT, p->id, &p->shape),
+                          sv_tape_state(t, SV_KIND_ADAM_M, p->id, &p->shape),
+                          sv_tape_state(t, SV_KIND_ADAM_V, p->id, &p->shape) };
         sv_tape_emit(t, SV_OP_adamw, &attr, in, 2, out);
     }
     SV_TRY(sv_tape_error(t));
@@ -116,8 +97,8 @@ sv_err sv_optim_open(sv_runner *r, const sv_recipe *recipe, sv_optim **out)
     sv_optim *o = sv_mem_new(sizeof *o);
     o->runner = r;
     o->c = &sv_runner_model(r)->config;
-    o->n_id = sv_weight_ids(o->c);
-    o->alias_of = sv_mem_new(o->n_id * sizeof *o->alias_of);
+    o->arena = sv_arena_make();
+    o->params = sv_params_of(sv_runner_model(r), sv_runner_lora(r), o->arena);
     o->attr = (sv_attr_adamw){ .beta1 = (float)sv_recipe_f64(recipe, SV_KEY_BETA1),
                                .beta2 = (float)sv_recipe_f64(recipe, SV_KEY_BETA2),
                                .eps = (float)sv_recipe_f64(recipe, SV_KEY_EPS),
@@ -138,7 +119,7 @@ void sv_optim_close(sv_optim *o)
         return;
     sv_plan_drop(o->norm);
     sv_plan_drop(o->update);
-    sv_mem_free(o->alias_of);
+    sv_arena_drop(o->arena);
     sv_mem_free(o);
 }
 
@@ -146,11 +127,9 @@ sv_err sv_optim_norm(sv_optim *o, float *norm)
 {
     float total = 0.0f;
     SV_TRY(sv_plan_run(o->norm));
-    for (uint32_t id = 0; id < o->n_id; id++) {
+    for (uint32_t i = 0; i < o->params.n; i++) {
         float y;
-        if (!is_updated(o, id))
-            continue;
-        SV_TRY(sv_plan_get(o->norm, id, &y, sizeof y));
+        SV_TRY(sv_plan_get(o->norm, o->params.item[i].id, &y, sizeof y));
         total = total + y;
     }
     *norm = __builtin_sqrtf(total);

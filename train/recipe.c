@@ -245,6 +245,29 @@ static sv_err check_rl(const sv_recipe *r)
     return SV_OK;
 }
 
+/* An adapter has a rank or is an old one, and stands beside a model that is stored. */
+static sv_err check_lora(const sv_recipe *r)
+{
+    bool rank = r->v[SV_KEY_LORA_RANK].u > 0, from = sv_recipe_text(r, SV_KEY_LORA_FROM)[0] != '\0';
+    if (r->v[SV_KEY_LORA_RANK].given && !rank)
+        return sv_fail(SV_E_ARG,
+                       "%s: train.lora.rank is 0; give 1 or more, such as 16, or leave train.lora out to train all "
+                       "weights",
+                       place(r, r->v[SV_KEY_LORA_RANK].line));
+    if (rank && from)
+        return sv_fail(SV_E_ARG, "%s: train.lora.rank and train.lora.from are both set; an old adapter brings its rank",
+                       r->name);
+    for (int i = SV_KEY_LORA_ALPHA; i <= SV_KEY_LORA_TARGETS; i++)
+        if (r->v[i].given && !rank)
+            return sv_fail(SV_E_ARG, "%s: %s needs train.lora.rank", place(r, r->v[i].line), rows[i].key);
+    if ((rank || from) && r->model != NULL)
+        return sv_fail(SV_E_ARG,
+                       "%s: train.lora needs model.from: the adapter of a new model would have no base to be "
+                       "served with",
+                       r->name);
+    return SV_OK;
+}
+
 /* Rules between keys. */
 static sv_err check(const sv_recipe *r)
 {
@@ -260,6 +283,7 @@ static sv_err check(const sv_recipe *r)
         return sv_fail(
             SV_E_ARG, "%s: schedule.warmup is %llu and train.steps is %llu; warm-up ends before the run does", r->name,
             (unsigned long long)sv_recipe_u64(r, SV_KEY_WARMUP), (unsigned long long)sv_recipe_u64(r, SV_KEY_STEPS));
+    SV_TRY(check_lora(r));
     bool rl = is_rl(r);
     for (int i = SV_KEY_RL_PROMPTS; i < SV_KEY_COUNT; i++)
         if (r->v[i].given && !rl)
@@ -381,6 +405,8 @@ static void canonical(const sv_recipe *r, sv_key key, sv_bytes *out)
 static bool in_contract(const sv_recipe *r, sv_key key)
 {
     if (!rows[key].is_result || (key >= SV_KEY_RL_PROMPTS && !is_rl(r)))
+        return false;
+    if (key >= SV_KEY_LORA_RANK && key <= SV_KEY_LORA_FROM && r->v[SV_KEY_LORA_RANK].u == 0)
         return false;
     return key != SV_KEY_STEPS || !sv_recipe_is(r, SV_KEY_SCHEDULE, "constant");
 }

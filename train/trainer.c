@@ -32,11 +32,9 @@ sv_err sv_train_open(const sv_recipe *r, sv_train **out)
 static void drop_moments(sv_train *t)
 {
     for (int k = 0; k < 2; k++)
-        for (uint32_t id = 0; t->moment[k] != NULL && id < sv_weight_ids(&t->model->config); id++) {
-            sv_tensor shape = sv_weight_shape(&t->model->config, id);
-            if (t->moment[k][id] != NULL)
-                sv_mem_large_free(t->moment[k][id], 4 * sv_tensor_items(&shape));
-        }
+        for (uint32_t i = 0; t->moment[k] != NULL && i < t->params.n; i++)
+            if (t->moment[k][i] != NULL)
+                sv_mem_large_free(t->moment[k][i], 4 * sv_tensor_items(&t->params.item[i].shape));
 }
 
 void sv_train_close(sv_train *t)
@@ -49,6 +47,7 @@ void sv_train_close(sv_train *t)
     sv_loss_close(t->loss);
     sv_runner_close(t->runner);
     sv_data_close(t->data);
+    sv_lora_close(t->lora);
     sv_model_close(t->model);
     sv_batch_done(&t->batch);
     sv_mem_free(t->row);
@@ -98,9 +97,8 @@ static sv_err fetch(sv_train *t, sv_kind kind, uint32_t id, float *to)
 
 sv_err sv_train_sync(sv_train *t)
 {
-    for (uint32_t id = 0; !t->is_synced && id < sv_weight_ids(&t->model->config); id++)
-        if (t->moment[0][id] != NULL)
-            SV_TRY(fetch(t, SV_KIND_WEIGHT, id, sv_model_weight(t->model, id)));
+    for (uint32_t i = 0; !t->is_synced && i < t->params.n; i++)
+        SV_TRY(fetch(t, SV_KIND_WEIGHT, t->params.item[i].id, t->params.item[i].host));
     t->is_synced = true;
     return SV_OK;
 }
@@ -115,7 +113,7 @@ sv_err sv_train_hash(sv_train *t, uint64_t *bits)
 {
     uint64_t first = 0;
     SV_TRY(sv_train_sync(t));
-    *bits = sv_ckpt_bits(&t->model->config, (const float *const *)t->model->data, &first);
+    *bits = sv_ckpt_bits(&t->params, NULL, &first);
     return SV_OK;
 }
 
@@ -125,14 +123,13 @@ static sv_err fill_mark(sv_train *t)
 {
     uint64_t first = 0;
     for (int k = 0; k < 2; k++)
-        for (uint32_t id = 0; id < sv_weight_ids(&t->model->config); id++)
-            if (t->moment[k][id] != NULL)
-                SV_TRY(fetch(t, k ? SV_KIND_ADAM_V : SV_KIND_ADAM_M, id, t->moment[k][id]));
+        for (uint32_t i = 0; i < t->params.n; i++)
+            SV_TRY(fetch(t, k ? SV_KIND_ADAM_V : SV_KIND_ADAM_M, t->params.item[i].id, t->moment[k][i]));
     SV_TRY(sv_train_hash(t, &t->mark.weight_bits));
     sv_optim_powers(t->optim, &t->mark.power1, &t->mark.power2, &t->mark.n_update);
     t->mark.state_bits = 0;
     for (int k = 0; k < 2; k++)
-        t->mark.state_bits += sv_ckpt_bits(&t->model->config, (const float *const *)t->moment[k], &first);
+        t->mark.state_bits += sv_ckpt_bits(&t->params, (const float *const *)t->moment[k], &first);
     return SV_OK;
 }
 
@@ -147,6 +144,8 @@ sv_err sv_train_save(sv_train *t, const char **dir)
     const sv_machine *m = sv_runner_machine(t->runner);
     sv_ckpt c = { .mark = t->mark,
                   .model = t->model,
+                  .lora = t->lora,
+                  .params = &t->params,
                   .m = (const float *const *)t->moment[0],
                   .v = (const float *const *)t->moment[1],
                   .recipe = t->recipe,

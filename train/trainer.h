@@ -68,6 +68,9 @@ sv_runner *sv_train_runner(sv_train *t);
 /* The folder of a run stands for its newest checkpoint (made in a; names ascend with the steps); other paths stay. */
 const char *sv_train_newest_in(sv_arena *a, const char *path);
 
+/* The adapter that a recipe asks for, without values where it is new: for plans. NULL: none. */
+sv_err sv_train_lora_of(const sv_recipe *r, const sv_config *c, sv_lora **out);
+
 /* ---- for rl/: steps on rows of the caller's ---- */
 
 /* A step of the caller's, in parts: any number of (gradient, apply), then finish. lp (may be NULL) gets the log-probs

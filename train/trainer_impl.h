@@ -30,7 +30,9 @@ struct sv_train {
     size_t cap_row;
     float *lp; /* [cap_lp] */
     size_t cap_lp;
-    float **moment[2]; /* [sv_weight_ids] host copies for saving; NULL until needed */
+    sv_lora *lora;     /* what is trained beside a frozen model, or NULL */
+    sv_params params;  /* what is trained */
+    float **moment[2]; /* [params.n] host copies for saving; NULL until needed */
     uint8_t data_hash[32];
     sv_ckpt_mark mark; /* step, cursor */
     uint64_t resumed_from, saved_step, total_tok;
@@ -45,7 +47,7 @@ struct sv_train {
 };
 
 /* trainer_open.c */
-sv_err sv_train_load_model(sv_train *t, const char *ckpt_dir); /* NULL: by the recipe */
+sv_err sv_train_load_model(sv_train *t, const char *ckpt_dir); /* NULL: by the recipe; the adapter too */
 sv_err sv_train_open_run(sv_train *t);                         /* folder, lock, logs; finds the checkpoint */
 /* trainer_log.c */
 sv_err sv_train_open_logs(sv_train *t);

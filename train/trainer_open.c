@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/sha.h"
 #include "train/init.h"
 #include "train/trainer_impl.h"
 
@@ -85,16 +86,6 @@ const char *sv_train_newest_in(sv_arena *a, const char *path)
     return path;
 }
 
-static sv_err open_model(const char *path, bool need_tokenizer, sv_model **out)
-{
-    sv_model_opts opts = { .dequant = true, .no_tokenizer = !need_tokenizer };
-    sv_model *from;
-    SV_TRY(sv_model_open(path, &opts, &from));
-    sv_err err = copy_model(from, out);
-    sv_model_close(from);
-    return err;
-}
-
 static sv_err read_optional(const char *dir, const char *name, size_t max, sv_arena *a, sv_str *out)
 {
     const char *path = sv_path_join(a, dir, name);
@@ -138,27 +129,13 @@ static sv_err new_model(sv_train *t)
     return SV_OK;
 }
 
-sv_err sv_train_load_model(sv_train *t, const char *ckpt_dir)
-{
-    bool need_tokenizer = !sv_recipe_is(t->recipe, SV_KEY_DATA_KIND, "ids");
-    if (ckpt_dir != NULL)
-        return open_model(ckpt_dir, need_tokenizer, &t->model);
-    if (sv_recipe_model(t->recipe) != NULL)
-        return new_model(t);
-    return open_model(sv_train_newest_in(t->arena, sv_recipe_text(t->recipe, SV_KEY_MODEL_FROM)), need_tokenizer,
-                      &t->model);
-}
-
 static sv_err load_moments(sv_train *t, const char *dir)
 {
-    const sv_config *c = &t->model->config;
     sv_store *s = sv_runner_store(t->runner);
-    SV_TRY(sv_ckpt_load_state(dir, c, t->moment[0], t->moment[1]));
-    for (uint32_t id = 0; id < sv_weight_ids(c); id++) {
-        if (t->moment[0][id] == NULL)
-            continue;
-        SV_TRY(sv_store_update(s, SV_KIND_ADAM_M, id, t->moment[0][id]));
-        SV_TRY(sv_store_update(s, SV_KIND_ADAM_V, id, t->moment[1][id]));
+    SV_TRY(sv_ckpt_load_state(dir, &t->params, t->moment[0], t->moment[1]));
+    for (uint32_t i = 0; i < t->params.n; i++) {
+        SV_TRY(sv_store_update(s, SV_KIND_ADAM_M, t->params.item[i].id, t->moment[0][i]));
+        SV_TRY(sv_store_update(s, SV_KIND_ADAM_V, t->params.item[i].id, t->moment[1][i]));
     }
     sv_optim_set_powers(t->optim, t->mark.power1, t->mark.power2, t->mark.n_update);
     return SV_OK;
@@ -167,19 +144,80 @@ static sv_err load_moments(sv_train *t, const char *dir)
 /* Host memory for moments, which only saving and loading touch. */
 static sv_err make_moments(sv_train *t)
 {
-    const sv_config *c = &t->model->config;
     for (int k = 0; k < 2; k++) {
-        t->moment[k] = SV_NEW_N(t->arena, float *, sv_weight_ids(c));
-        for (uint32_t id = 0; id < sv_weight_ids(c); id++) {
-            sv_tensor shape = sv_weight_shape(c, id);
-            if (!sv_weight_exists(c, id) || sv_weight_is_alias(c, id))
-                continue;
+        t->moment[k] = SV_NEW_N(t->arena, float *, t->params.n + 1);
+        for (uint32_t i = 0; i < t->params.n; i++) {
             void *p;
-            SV_TRY(sv_mem_large(4 * sv_tensor_items(&shape), "the optimizer's moments on the host", &p));
-            t->moment[k][id] = p;
+            SV_TRY(
+                sv_mem_large(4 * sv_tensor_items(&t->params.item[i].shape), "the optimizer's moments on the host", &p));
+            t->moment[k][i] = p;
         }
     }
     return SV_OK;
+}
+
+/* A rank that was given: an adapter is trained, not the weights. */
+static bool wants_lora(const sv_recipe *r)
+{
+    return sv_recipe_u64(r, SV_KEY_LORA_RANK) > 0 || sv_recipe_text(r, SV_KEY_LORA_FROM)[0] != '\0';
+}
+
+sv_err sv_train_lora_of(const sv_recipe *r, const sv_config *c, sv_lora **out)
+{
+    sv_lora_spec spec = { .rank = (uint32_t)sv_recipe_u64(r, SV_KEY_LORA_RANK),
+                          .alpha = sv_recipe_f64(r, SV_KEY_LORA_ALPHA),
+                          .is_rs = sv_recipe_bool(r, SV_KEY_LORA_RS),
+                          .targets = sv_recipe_text(r, SV_KEY_LORA_TARGETS) };
+    *out = NULL;
+    if (!wants_lora(r))
+        return SV_OK;
+    if (spec.alpha == 0.0)
+        spec.alpha = 2.0 * spec.rank;
+    sv_err err = spec.rank > 0 ? sv_lora_new(c, &spec, out) : sv_lora_open(sv_recipe_text(r, SV_KEY_LORA_FROM), c, out);
+    return err == SV_OK ? SV_OK : sv_fail_in(err, "%s: train.lora: ", sv_recipe_name(r));
+}
+
+/* The adapter of a checkpoint, of train.lora.from, or a new one. base: the model as it is stored, for its hash. */
+static sv_err open_lora(sv_train *t, const sv_model *base, const char *ckpt_dir)
+{
+    uint8_t sum[32];
+    if (!wants_lora(t->recipe))
+        return SV_OK;
+    if (ckpt_dir != NULL) {
+        SV_TRY(sv_lora_open(ckpt_dir, &base->config, &t->lora));
+    } else {
+        SV_TRY(sv_train_lora_of(t->recipe, &base->config, &t->lora));
+        if (sv_recipe_text(t->recipe, SV_KEY_LORA_FROM)[0] == '\0')
+            sv_init_lora(t->lora, &base->config, sv_recipe_u64(t->recipe, SV_KEY_SEED));
+    }
+    SV_TRY(sv_model_check_base(base, t->lora));
+    sv_model_weights_hash(base, sum);
+    sv_sha_hex(sum, t->lora->base_hash);
+    t->lora->base = sv_arena_text(t->lora->arena, base->path);
+    return SV_OK;
+}
+
+static sv_err open_model(sv_train *t, const char *path, const char *lora_dir)
+{
+    sv_model_opts opts = { .dequant = true, .no_tokenizer = sv_recipe_is(t->recipe, SV_KEY_DATA_KIND, "ids") };
+    sv_model *from;
+    SV_TRY(sv_model_open(path, &opts, &from));
+    sv_err err = open_lora(t, from, lora_dir);
+    if (err == SV_OK)
+        err = copy_model(from, &t->model);
+    sv_model_close(from);
+    if (err == SV_OK)
+        t->model->lora = t->lora;
+    return err;
+}
+
+sv_err sv_train_load_model(sv_train *t, const char *ckpt_dir)
+{
+    if (sv_recipe_model(t->recipe) != NULL && ckpt_dir == NULL)
+        return new_model(t);
+    const char *base = sv_train_newest_in(t->arena, sv_recipe_text(t->recipe, SV_KEY_MODEL_FROM));
+    bool whole = ckpt_dir != NULL && !wants_lora(t->recipe);
+    return open_model(t, whole ? ckpt_dir : base, ckpt_dir);
 }
 
 static sv_err open_engines(sv_train *t)
@@ -211,6 +249,7 @@ sv_err sv_train_open_run(sv_train *t)
         t->skipped = why;
     }
     SV_TRY(sv_train_load_model(t, dir));
+    t->params = sv_params_of(t->model, t->lora, t->arena);
     SV_TRY(sv_data_open(t->recipe, t->model, t->model->config.n_ctx, &t->data));
     SV_TRY(open_engines(t));
     SV_TRY(make_moments(t));

@@ -140,6 +140,13 @@ static sv_err check_request(const sv_engine *e, const sv_request *r)
     for (uint32_t i = 0; i < r->n_prompt; i++)
         if (r->prompt[i] >= e->n_vocab)
             return sv_fail(SV_E_ARG, "prompt token %u is %u; the vocabulary has %u", i, r->prompt[i], e->n_vocab);
+    for (uint32_t i = 0; i < r->thought.n_close; i++)
+        if (r->thought.n_close > SV_CLOSE_MAX || r->thought.close[i] >= e->n_real)
+            return sv_fail(SV_E_ARG, "the close of a thought has %u ids, one of them %u; allowed are %u below %u",
+                           r->thought.n_close, r->thought.close[i], SV_CLOSE_MAX, e->n_real);
+    for (uint32_t i = 0; i < r->sampling.n_bias; i++)
+        if (r->sampling.bias[i].id >= e->n_real)
+            return sv_fail(SV_E_ARG, "a bias for token %u; the vocabulary has %u", r->sampling.bias[i].id, e->n_real);
     if (r->n_logprob > SV_TOP_MAX)
         return sv_fail(SV_E_ARG, "%u log-probs per token are asked for; allowed are 0 to %u", r->n_logprob, SV_TOP_MAX);
     return r->score ? SV_OK : sv_sampling_check(&r->sampling);
@@ -162,8 +169,17 @@ sv_err sv_engine_post(sv_engine *e, const sv_request *r, sv_ticket *out)
     j->n_max = r->score ? r->n_prompt : r->max_tokens ? r->n_prompt + r->max_tokens : longest(e);
     j->id = copy_ids(r->prompt, r->n_prompt, j->n_max);
     j->stop = copy_ids(r->stop, r->n_stop, r->n_stop);
+    j->close = copy_ids(r->thought.close, r->thought.n_close, r->thought.n_close);
+    j->in_thought = r->thought.open;
+    j->bias = sv_mem_new(((size_t)r->sampling.n_bias + 1) * sizeof *j->bias);
+    if (r->sampling.n_bias > 0)
+        memcpy(j->bias, r->sampling.bias, r->sampling.n_bias * sizeof *j->bias);
+    j->r.sampling.bias = j->bias;
+    j->r.thought.close = j->close;
     j->r.prompt = j->id;
     j->r.stop = j->stop;
+    if (r->guide != NULL)
+        sv_guide_hold(r->guide);
     j->ticket = ++e->last_ticket;
     if (e->last != NULL)
         e->last->next = j;

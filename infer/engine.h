@@ -6,6 +6,7 @@
 #ifndef SV_INFER_ENGINE_H
 #define SV_INFER_ENGINE_H
 
+#include "infer/guide.h"
 #include "infer/sample.h"
 #include "model/runner.h"
 
@@ -26,16 +27,29 @@ typedef struct sv_engine_opts {
 sv_err sv_engine_open(const sv_model *m, const sv_engine_opts *opts, sv_engine **out);
 void sv_engine_close(sv_engine *e); /* NULL is fine */
 
+/* A thought has at most `budget` tokens behind its open mark; then `close` is forced: those ids enter the sequence, are
+ * events, and carry the model's log-prob. */
+typedef struct sv_thought {
+    bool open;                  /* the prompt's end has opened it */
+    uint32_t open_id, close_id; /* the marks; open_id UINT32_MAX: none */
+    uint32_t budget;
+    const uint32_t *close; /* copied */
+    uint32_t n_close;      /* at most 1,024; 0: no budget */
+} sv_thought;
+#define SV_CLOSE_MAX 1024u
+
 typedef struct sv_request {
     const uint32_t *prompt; /* ids; copied */
     uint32_t n_prompt;      /* >= 1; prompt + max_tokens must fit n_ctx */
     uint32_t max_tokens;    /* 0: up to n_ctx */
-    sv_sampling sampling;
+    sv_sampling sampling;   /* its bias is copied */
+    sv_thought thought;
     const uint32_t *stop; /* ids that end the answer, besides the model's own; copied */
     uint32_t n_stop;
     bool ignore_eos;    /* the model's end ids do not exist for the draw */
     uint32_t n_logprob; /* top K per token to report, at most 20 */
     bool want_logprob;  /* report the log-prob of each drawn token */
+    sv_guide *guide;    /* only texts of its grammar; held while the request lives; NULL: none */
     uint64_t space;     /* pages are shared within one space alone: a key's, say */
     bool score;         /* no drawing: report the log-prob of each prompt token given those before it */
 } sv_request;

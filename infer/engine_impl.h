@@ -15,14 +15,19 @@
 typedef struct sv_job {
     struct sv_job *next; /* in the queue */
     sv_ticket ticket;
-    sv_request r;   /* prompt and stop point into memory of the job's own */
-    uint32_t *id;   /* [n_max] prompt, then what was drawn */
-    uint32_t *stop; /* [r.n_stop] */
+    sv_request r;           /* prompt and stop point into memory of the job's own */
+    uint32_t *id;           /* [n_max] prompt, then what was drawn */
+    uint32_t *stop, *close; /* [r.n_stop], [r.thought.n_close] */
+    sv_logit_bias *bias;    /* [r.sampling.n_bias] */
+    uint32_t n_thought, n_forced;
+    bool in_thought;
     uint32_t n_id, n_max;
     uint32_t n_done;   /* positions whose keys and values are in pages */
     uint32_t n_scored; /* score: prompt tokens reported */
     uint32_t n_page;   /* pages held: the first entries of its row of the table */
     uint32_t n_tree;   /* of them in the tree of prefixes: the first ones */
+    sv_guide_at at;    /* behind the first n_guided ids of the answer */
+    uint32_t n_guided;
     uint32_t n_cached; /* prompt tokens found there */
     uint32_t slot;     /* its row of the table */
 } sv_job;

@@ -231,9 +231,13 @@ uint32_t sv_sample(sv_sampler *s, const float *z, uint32_t n_real, const sv_samp
                    uint32_t n_seen, uint32_t n_out, uint32_t position)
 {
     SV_ASSERT(n_real <= s->n_vocab && n_out <= n_seen);
-    if (has_penalty(how) && n_seen > 0) {
+    bool penalty = has_penalty(how) && n_seen > 0;
+    if (penalty || how->n_bias > 0) {
         memcpy(s->z, z, n_real * sizeof *z);
-        penalise(s, n_real, how, seen, n_seen, n_out);
+        if (penalty)
+            penalise(s, n_real, how, seen, n_seen, n_out);
+        for (uint32_t i = 0; i < how->n_bias; i++)
+            s->z[how->bias[i].id] = s->z[how->bias[i].id] + how->bias[i].by;
         z = s->z;
     }
     if (how->temperature == 0.0f)

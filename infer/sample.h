@@ -13,6 +13,13 @@
 #define SV_TEMPERATURE_MIN 0.001f
 #define SV_TEMPERATURE_MAX 100.0f
 
+/* Added to a logit behind the penalties; from SV_BIAS_FORBIDS down the caller forbids the token. */
+typedef struct sv_logit_bias {
+    uint32_t id;
+    float by;
+} sv_logit_bias;
+#define SV_BIAS_FORBIDS (-100.0f)
+
 typedef struct sv_sampling {
     float temperature;         /* 0: the largest logit, ties to the lowest id */
     uint32_t top_k;            /* 0: off */
@@ -20,6 +27,8 @@ typedef struct sv_sampling {
     float min_p;               /* 0: off */
     float repetition;          /* 1: off */
     float frequency, presence; /* 0: off */
+    const sv_logit_bias *bias; /* [n_bias] ids differ; borrowed */
+    uint32_t n_bias;
     uint64_t seed;
     uint32_t stream, step, row; /* Philox: counter (position, row, step, stream); serving: stream 1, step 0, row 0 */
 } sv_sampling;

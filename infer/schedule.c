@@ -13,6 +13,9 @@ void sv_job_drop(sv_job *j)
         return;
     sv_mem_free(j->id);
     sv_mem_free(j->stop);
+    sv_mem_free(j->close);
+    sv_mem_free(j->bias);
+    sv_guide_drop(j->r.guide);
     sv_mem_free(j);
 }
 

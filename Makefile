@@ -15,7 +15,7 @@ PKG_CFLAGS  = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS    = $(shell pkg-config --libs $(PKGS))
 
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE $(OPT) -g -fPIC -pthread -MMD -MP -Iinclude -I. -I$(B)/gen $(BITS_FLAGS) \
-             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(DEFS)
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(HAVE_SQLITE),-DSV_HAVE_SQLITE) $(DEFS)
 LINK       = $(CC) $(if $(SAN),-fsanitize=$(SAN)) -pthread -rdynamic
 LIBS       = $(PKG_LIBS) -lm -ldl
 
@@ -25,6 +25,11 @@ HAVE_HTTP := $(shell pkg-config --exists libmicrohttpd && echo yes)
 ifneq ($(HAVE_HTTP),)
   PKGS   += libmicrohttpd
   FLOORS += http serve
+endif
+# The run log's SQLite file; without it there is log.jsonl.
+HAVE_SQLITE := $(shell pkg-config --exists sqlite3 && echo yes)
+ifneq ($(HAVE_SQLITE),)
+  PKGS   += sqlite3
 endif
 SRC      := $(foreach d,$(FLOORS),$(wildcard $(d)/*.c)) $(wildcard chips/cpu/*.c chips/ref/*.c chips/null/*.c chips/odd/*.c)
 ifeq ($(ARCH),aarch64)

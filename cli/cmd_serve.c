@@ -144,6 +144,8 @@ sv_err sv_cmd_serve(const sv_args *a)
                         .max_body = sv_arg_u64(a, SV_FLAG_MAX_BODY),
                         .max_queue = (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_QUEUE),
                         .model = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT) },
+                        .chats = given_text(a, SV_FLAG_CHATS),
+                        .chats_bytes = sv_arg_u64(a, SV_FLAG_CHATS_BYTES),
                         .version = SV_VERSION };
     sv_serve *s = NULL;
     list l = { 0 };

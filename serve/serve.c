@@ -347,15 +347,17 @@ static const route routes[] = {
     { "GET", "/v1/models", sv_api_models },
     { "GET", "/models", sv_api_models },
     { "GET", "/samsvar/models", sv_api_admin_list },
+    { "GET", "/samsvar/page", sv_api_page },
+    { "POST", "/samsvar/prove", sv_api_prove },
     { "POST", "/tokenize", tokenize },
     { "POST", "/detokenize", detokenize },
     { "POST", "/apply-template", apply_template },
     { "GET", "/metrics", metrics },
 };
 
-static const char not_found[] =
-    "no such path; there are /, /health, /metrics, /v1/models, /samsvar/models, /v1/chat/completions, "
-    "/v1/completions, /tokenize, /detokenize and /apply-template";
+static const char not_found[] = "no such path; there are /, /health, /metrics, /v1/models, /samsvar/models, "
+                                "/samsvar/chats, /samsvar/prove, /v1/chat/completions, "
+                                "/v1/completions, /tokenize, /detokenize and /apply-template";
 
 /* The page's own files need no key: they hold nothing of anybody. */
 static bool reply_page(sv_http_request *r)
@@ -415,6 +417,13 @@ static void handle(void *ctx, sv_http_request *r)
             run_route(s, r, &routes[i]);
             return;
         }
+    }
+    if (strncmp(path, "/samsvar/chats", 14) == 0 && (path[14] == '/' || path[14] == '\0')) {
+        if (strcmp(method, "PUT") == 0 && !is_json_type(sv_http_header(r, "Content-Type")))
+            sv_reply_fault(s, r, 415, NULL, NULL, "the Content-Type must be application/json");
+        else
+            sv_api_chats(s, r, path + 14);
+        return;
     }
     if (strncmp(path, "/v1/models/", 11) == 0 && strcmp(method, "GET") == 0 &&
         __atomic_load_n(&s->ready, __ATOMIC_ACQUIRE))
@@ -481,8 +490,9 @@ static sv_err start(sv_serve *s)
         SV_TRY(read_pem(s, o->tls_cert, &h.cert));
         SV_TRY(read_pem(s, o->tls_key, &h.key));
     }
-    SV_TRY(sv_http_start(&h, &s->http));
-    return SV_OK;
+    if (o->chats != NULL)
+        SV_TRY(sv_chats_open(o->chats, o->chats_bytes, &s->chats));
+    return sv_http_start(&h, &s->http);
 }
 
 /* The fingerprint is there: answers that wait for it go out. */
@@ -585,10 +595,12 @@ void sv_serve_stop(sv_serve *s)
     if (s == NULL)
         return;
     __atomic_store_n(&s->draining, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
     if (s->models != NULL)
         sv_models_fail_all(s->models, "the server was stopped");
     sv_http_stop(s->http);
     sv_models_stop(s->models);
+    sv_chats_close(s->chats);
     sv_keys_done(&s->keys);
     pthread_mutex_destroy(&s->lock);
     sv_arena_drop(s->arena);

@@ -19,6 +19,8 @@ typedef struct sv_serve_opts {
     const char *id;                            /* sv_serve_ready: the model's name for clients; borrowed */
     sv_model_opts model;                       /* how sv_serve_open and later loads open models; texts borrowed */
     sv_engine_opts engine;
+    const char *chats;    /* a file for conversations, made when missing; NULL: none are kept */
+    uint64_t chats_bytes; /* its largest size; 0: 1 GB */
     const char *version;
 } sv_serve_opts;
 

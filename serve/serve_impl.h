@@ -9,6 +9,7 @@
 
 #include "http/http.h"
 #include "serve/served.h"
+#include "serve/chats.h"
 #include "serve/keys.h"
 #include "serve/models.h"
 #include "serve/serve.h"
@@ -22,7 +23,10 @@ struct sv_serve {
     sv_arena *arena; /* texts of certificate and key */
     bool ready;      /* atomic: models are there */
     bool draining;   /* atomic */
+    bool stopping;   /* atomic: nothing long goes on */
+    bool proving;    /* atomic: one proof at a time */
     sv_models *models;
+    sv_chats *chats; /* NULL: none are kept */
     int64_t created;
     uint64_t status[6]; /* atomic: replies by hundreds */
 };
@@ -64,6 +68,15 @@ uint64_t sv_random_seed(void); /* below 2^53 */
 void sv_complete(sv_serve *s, sv_http_request *r, bool chat);
 /* Ids of a chat, and whether their end opens a thought. */
 sv_err sv_render(const sv_served *h, const sv_ask *a, sv_marked *text, sv_ids *ids, bool *in_thought);
+
+/* api_chats.c: /samsvar/chats and below; rest: the path behind it */
+void sv_api_chats(sv_serve *s, sv_http_request *r, const char *rest);
+bool sv_chats_allowed(sv_serve *s, const sv_http_request *r, sv_key *key);
+
+/* prove.c */
+void sv_api_prove(sv_serve *s, sv_http_request *r);
+void sv_api_page(sv_serve *s, sv_http_request *r);
+const char *sv_prove_default(const sv_serve *s); /* the chip that proves when none is named */
 
 /* page.c */
 const char *sv_page(const char *path, const char **type, size_t *n); /* NULL: no such */

@@ -188,6 +188,15 @@ static sv_err need_room(const char *id, const sv_model *m, const sv_engine_opts 
                    id, (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
 }
 
+sv_err sv_served_engine(const sv_model *m, const sv_engine_opts *o, sv_engine **out)
+{
+    static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&one);
+    sv_err err = sv_engine_open(m, o, out);
+    pthread_mutex_unlock(&one);
+    return err;
+}
+
 sv_err sv_served_open(const char *id, const char *path, const sv_served_opts *o, sv_served **out)
 {
     sv_served *h = blank(id, o);
@@ -199,7 +208,7 @@ sv_err sv_served_open(const char *id, const char *path, const sv_served_opts *o,
     if (err == SV_OK)
         err = need_room(id, h->model, &o->engine);
     if (err == SV_OK)
-        err = sv_engine_open(h->model, &o->engine, &h->engine);
+        err = sv_served_engine(h->model, &o->engine, &h->engine);
     if (err == SV_OK)
         err = fill(h, o->engine.max_running ? o->engine.max_running : 1, o);
     if (err != SV_OK) {

@@ -41,6 +41,8 @@ sv_err sv_served_make(const char *id, const sv_model *m, sv_engine *e, uint32_t 
                       sv_served **out);
 /* Opens the model at path. SV_E_NOMEM with the numbers: the machine has no room for it beside what runs. */
 sv_err sv_served_open(const char *id, const char *path, const sv_served_opts *o, sv_served **out);
+/* Opens an engine; chips are opened by one thread at a time. */
+sv_err sv_served_engine(const sv_model *m, const sv_engine_opts *o, sv_engine **out);
 void sv_served_take(sv_served *h);
 void sv_served_put(sv_served *h);   /* the last one calls h->last */
 void sv_served_close(sv_served *h); /* nobody holds it any more. Waits for its threads */

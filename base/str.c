@@ -181,12 +181,18 @@ bool sv_utf8_valid(const char *s, size_t n, size_t *at)
 {
     size_t i = 0;
     while (i < n) {
-        /* Eight ASCII bytes at a time: most of a tokenizer.json. */
+        /* Eight ASCII bytes at a time, and characters of two bytes: most of a tokenizer.json. */
         uint64_t w;
         while (n - i >= 8 && (memcpy(&w, s + i, 8), (w & 0x8080808080808080u) == 0))
             i += 8;
+        while (i < n && (unsigned char)s[i] < 0x80)
+            i++;
+        while (n - i >= 2 && (unsigned char)(s[i] - 0xc2) < 0xe0 - 0xc2 && ((unsigned char)s[i + 1] & 0xc0) == 0x80)
+            i += 2;
         if (i == n)
             break;
+        if ((unsigned char)s[i] < 0x80)
+            continue;
         size_t need, used = scan(s + i, n - i, &need);
         if (used != need) {
             if (at)

@@ -22,8 +22,16 @@ typedef struct token {
 typedef struct slot {
     uint64_t head; /* the first 8 bytes, zeros behind the last */
     uint32_t tag;  /* upper half of the hash */
-    uint32_t id;   /* id + 1; 0: empty */
+    uint32_t info; /* id + 1, kind_of << ID_BITS; 0: empty */
 } slot;
+enum { ID_BITS = 21, ID_MASK = (1 << ID_BITS) - 1, LONGEST_KNOWN = 1023 };
+
+/* A merge that waits for its look-ups: a batch of them waits for memory together. */
+typedef struct pending {
+    uint64_t hash[3];            /* left, right, both */
+    uint32_t at, n_left, n_both; /* in pending_bytes */
+} pending;
+enum { BATCH = 32 };
 
 typedef struct pair_slot {
     uint64_t key; /* left << 32 | right, plus 1; 0: empty */
@@ -46,6 +54,9 @@ struct sv_bpe {
     size_t n_slot_used, slot_mask;
     uint64_t *merge; /* left << 32 | right by rank */
     size_t n_merge, cap_merge;
+    pending pending[BATCH];
+    sv_bytes pending_bytes;
+    size_t n_pending;
     pair_slot *pair;
     size_t n_pair_used, pair_mask;
     uint32_t byte_id[256];
@@ -81,6 +92,12 @@ static uint64_t hash_bytes(const sv_bpe *b, sv_str s, bool raw)
     return mix(h ^ word_of(s.p, s.n) * 0x9e3779b97f4a7c15u);
 }
 
+/* What a place says of a token beside its bytes: the length, as far as LONGEST_KNOWN, and whether the name is raw. */
+static uint32_t kind_of(size_t n, bool raw)
+{
+    return (uint32_t)(n < LONGEST_KNOWN ? n : LONGEST_KNOWN) << 1 | raw;
+}
+
 static size_t table_size(size_t items)
 {
     size_t n = 16;
@@ -114,6 +131,7 @@ void sv_bpe_drop(sv_bpe *b)
     sv_mem_free(b->merge);
     sv_mem_free(b->pair);
     sv_mem_free(b->byte_pair);
+    sv_bytes_done(&b->pending_bytes);
     sv_mem_free((void *)b->whole);
     sv_mem_free(b);
 }
@@ -143,25 +161,27 @@ static void reserve_id(sv_bpe *b, uint32_t id)
 static void slot_insert(const sv_bpe *b, slot *table, size_t mask, uint64_t hash, uint32_t id)
 {
     size_t i = hash & mask;
-    while (table[i].id != 0)
+    while (table[i].info != 0)
         i = (i + 1) & mask;
-    table[i] = (slot){ word_of(b->blob + b->token[id].at, b->token[id].n), (uint32_t)(hash >> 32), id + 1 };
+    token t = b->token[id];
+    uint32_t kind = kind_of(t.n, (b->flags[id] & SV_TOKEN_RAW) != 0);
+    table[i] = (slot){ word_of(b->blob + t.at, t.n), (uint32_t)(hash >> 32), kind << ID_BITS | (id + 1) };
 }
 
 static bool find_hashed(const sv_bpe *b, sv_str s, bool raw, uint64_t hash, uint32_t *id)
 {
     uint64_t head = word_of(s.p, s.n);
-    for (size_t i = hash & b->slot_mask; b->slot[i].id != 0; i = (i + 1) & b->slot_mask) {
+    uint32_t kind = kind_of(s.n, raw);
+    for (size_t i = hash & b->slot_mask; b->slot[i].info != 0; i = (i + 1) & b->slot_mask) {
         const slot *at = &b->slot[i];
-        if (at->tag != (uint32_t)(hash >> 32) || at->head != head)
+        if (at->tag != (uint32_t)(hash >> 32) || at->head != head || at->info >> ID_BITS != kind)
             continue;
-        const token *t = &b->token[at->id - 1];
-        if (t->n != s.n || ((b->flags[at->id - 1] & SV_TOKEN_RAW) != 0) != raw)
-            continue;
-        if (s.n <= 8 || memcmp(b->blob + t->at + 8, s.p + 8, s.n - 8) == 0) {
-            *id = at->id - 1;
+        *id = (at->info & ID_MASK) - 1;
+        if (s.n <= 8)
             return true;
-        }
+        const token *t = &b->token[*id];
+        if (t->n == s.n && memcmp(b->blob + t->at + 8, s.p + 8, s.n - 8) == 0)
+            return true;
     }
     return false;
 }
@@ -176,9 +196,9 @@ static void grow_slots(sv_bpe *b)
     size_t size = 2 * (b->slot_mask + 1);
     slot *table = sv_mem_new(size * sizeof *table);
     for (size_t i = 0; i <= b->slot_mask; i++) {
-        if (b->slot[i].id == 0)
+        if (b->slot[i].info == 0)
             continue;
-        uint32_t id = b->slot[i].id - 1;
+        uint32_t id = (b->slot[i].info & ID_MASK) - 1;
         sv_str s = { b->blob + b->token[id].at, b->token[id].n };
         slot_insert(b, table, size - 1, hash_bytes(b, s, (b->flags[id] & SV_TOKEN_RAW) != 0), id);
     }
@@ -251,66 +271,91 @@ static pair_slot *pair_place(const sv_bpe *b, pair_slot *pair, size_t mask, uint
     return &pair[i];
 }
 
-static void put_pair(sv_bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
+/* Makes room for n more pairs. */
+static void reserve_pairs(sv_bpe *b, size_t n)
 {
-    if (3 * (b->n_pair_used + 1) > 2 * (b->pair_mask + 1)) {
-        size_t size = 2 * (b->pair_mask + 1);
-        pair_slot *pair = sv_mem_new(size * sizeof *pair);
-        for (size_t i = 0; i <= b->pair_mask; i++)
-            if (b->pair[i].key != 0)
-                *pair_place(b, pair, size - 1, b->pair[i].key) = b->pair[i];
-        sv_mem_free(b->pair);
-        b->pair = pair;
-        b->pair_mask = size - 1;
-    }
-    uint64_t key = ((uint64_t)left << 32 | right) + 1;
-    pair_slot *p = pair_place(b, b->pair, b->pair_mask, key);
-    b->n_pair_used += p->key == 0;
-    *p = (pair_slot){ key, rank, id };
+    size_t size = b->pair_mask + 1;
+    while (3 * (b->n_pair_used + n) > 2 * size)
+        size *= 2;
+    if (size == b->pair_mask + 1)
+        return;
+    pair_slot *pair = sv_mem_new(size * sizeof *pair);
+    for (size_t i = 0; i <= b->pair_mask; i++)
+        if (b->pair[i].key != 0)
+            *pair_place(b, pair, size - 1, b->pair[i].key) = b->pair[i];
+    sv_mem_free(b->pair);
+    b->pair = pair;
+    b->pair_mask = size - 1;
 }
 
-static sv_err merge_side(const sv_bpe *b, sv_str s, const char *side, uint32_t *id)
+/* Looks one merge up; id: left, right, what they make. */
+static sv_err find_merge(const sv_bpe *b, size_t i, uint32_t id[3])
 {
-    if (s.n == 0)
-        return sv_fail(SV_E_FORMAT, "%s: merge %zu has an empty %s side", b->name, b->n_merge, side);
-    if (!sv_bpe_find(b, s, false, id))
-        return sv_fail(SV_E_FORMAT, "%s: the %s side of merge %zu, %s, is not in the vocabulary", b->name, side,
-                       b->n_merge, sv_str_quote(s));
+    const pending *p = &b->pending[i];
+    const char *bytes = b->pending_bytes.p + p->at;
+    sv_str all = { bytes, p->n_both };
+    sv_str side[2] = { { bytes, p->n_left }, { bytes + p->n_left, p->n_both - p->n_left } };
+    size_t rank = b->n_merge + i;
+    for (int k = 0; k < 2; k++)
+        if (!find_hashed(b, side[k], false, p->hash[k], &id[k]))
+            return sv_fail(SV_E_FORMAT, "%s: the %s side of merge %zu, %s, is not in the vocabulary", b->name,
+                           k == 0 ? "left" : "right", rank, sv_str_quote(side[k]));
+    if (!find_hashed(b, all, false, p->hash[2], &id[2]))
+        return sv_fail(SV_E_FORMAT, "%s: merge %zu makes %s, which is not in the vocabulary", b->name, rank,
+                       sv_str_quote(all));
+    if ((b->flags[id[2]] & SV_TOKEN_SPECIAL) != 0)
+        return sv_fail(SV_E_UNSUPPORTED, "%s: merge %zu makes the special token %s, so a user's text could become it",
+                       b->name, rank, sv_str_quote(all));
     return SV_OK;
+}
+
+/* Enters the merges that wait; with an error none of them. */
+static sv_err end_batch(sv_bpe *b)
+{
+    uint32_t id[BATCH][3];
+    sv_err e = SV_OK;
+    reserve_pairs(b, b->n_pending);
+    for (size_t i = 0; i < b->n_pending && e == SV_OK; i++) {
+        if ((e = find_merge(b, i, id[i])) == SV_OK)
+            __builtin_prefetch(&b->pair[mix((((uint64_t)id[i][0] << 32 | id[i][1]) + 1) ^ b->seed) & b->pair_mask], 1);
+    }
+    for (size_t i = 0; i < b->n_pending && e == SV_OK; i++) {
+        uint64_t both = (uint64_t)id[i][0] << 32 | id[i][1];
+        pair_slot *p = pair_place(b, b->pair, b->pair_mask, both + 1);
+        b->n_pair_used += p->key == 0;
+        *p = (pair_slot){ both + 1, (uint32_t)b->n_merge, id[i][2] };
+        SV_PUSH(b->merge, b->n_merge, b->cap_merge, both);
+    }
+    b->n_pending = 0;
+    sv_bytes_clear(&b->pending_bytes);
+    return e;
 }
 
 sv_err sv_bpe_add_merge(sv_bpe *b, sv_str left, sv_str right)
 {
-    if (b->n_merge >= SV_BPE_MAX_MERGES)
+    size_t rank = b->n_merge + b->n_pending, n = left.n + right.n;
+    if (rank >= SV_BPE_MAX_MERGES)
         return sv_fail(SV_E_LIMIT, "%s: more than %d merges", b->name, SV_BPE_MAX_MERGES);
-    uint32_t l, r, id;
-    SV_TRY(merge_side(b, left, "left", &l));
-    SV_TRY(merge_side(b, right, "right", &r));
-    char small[256], *joined = small;
-    sv_str all = { joined, left.n + right.n };
-    if (all.n > sizeof small)
-        all.p = joined = sv_mem_new(all.n);
-    memcpy(joined, left.p, left.n);
-    memcpy(joined + left.n, right.p, right.n);
-    sv_err e = SV_OK;
-    if (!sv_bpe_find(b, all, false, &id))
-        e = sv_fail(SV_E_FORMAT, "%s: merge %zu makes %s, which is not in the vocabulary", b->name, b->n_merge,
-                    sv_str_quote(all));
-    else if ((b->flags[id] & SV_TOKEN_SPECIAL) != 0)
-        e = sv_fail(SV_E_UNSUPPORTED, "%s: merge %zu makes the special token %s, so a user's text could become it",
-                    b->name, b->n_merge, sv_str_quote(all));
-    if (joined != small)
-        sv_mem_free(joined);
-    SV_TRY(e);
-    put_pair(b, l, r, (uint32_t)b->n_merge, id);
-    uint64_t both = (uint64_t)l << 32 | r;
-    SV_PUSH(b->merge, b->n_merge, b->cap_merge, both);
-    return SV_OK;
+    if (left.n == 0 || right.n == 0)
+        return sv_fail(SV_E_FORMAT, "%s: merge %zu has an empty %s side", b->name, rank,
+                       left.n == 0 ? "left" : "right");
+    if (n > UINT32_MAX / BATCH)
+        return sv_fail(SV_E_LIMIT, "%s: merge %zu makes a token of %zu bytes", b->name, rank, n);
+    pending *p = &b->pending[b->n_pending++];
+    *p = (pending){ .at = (uint32_t)b->pending_bytes.n, .n_left = (uint32_t)left.n, .n_both = (uint32_t)n };
+    sv_bytes_add(&b->pending_bytes, left.p, left.n);
+    sv_bytes_add(&b->pending_bytes, right.p, right.n);
+    p->hash[0] = hash_bytes(b, left, false);
+    p->hash[1] = hash_bytes(b, right, false);
+    p->hash[2] = hash_bytes(b, (sv_str){ b->pending_bytes.p + p->at, n }, false);
+    for (int k = 0; k < 3; k++)
+        __builtin_prefetch(&b->slot[p->hash[k] & b->slot_mask]);
+    return b->n_pending == BATCH ? end_batch(b) : SV_OK;
 }
 
 uint32_t sv_bpe_n_merge(const sv_bpe *b)
 {
-    return (uint32_t)b->n_merge;
+    return (uint32_t)(b->n_merge + b->n_pending);
 }
 
 void sv_bpe_merge(const sv_bpe *b, uint32_t rank, uint32_t *left, uint32_t *right, uint32_t *made)
@@ -320,9 +365,19 @@ void sv_bpe_merge(const sv_bpe *b, uint32_t rank, uint32_t *left, uint32_t *righ
     *made = find_pair(b, *left, *right)->id;
 }
 
-void sv_bpe_seal(sv_bpe *b, bool ignore_merges)
+/* Marks the tokens that are whole UTF-8. */
+static void mark_text(sv_bpe *b)
 {
+    for (size_t i = 0; i < b->n_token; i++)
+        if (b->flags[i] != 0 && sv_utf8_valid(b->blob + b->token[i].at, b->token[i].n, NULL))
+            b->flags[i] |= SV_TOKEN_TEXT;
+}
+
+sv_err sv_bpe_seal(sv_bpe *b, bool ignore_merges)
+{
+    SV_TRY(end_batch(b));
     b->ignore_merges = ignore_merges;
+    mark_text(b);
     for (uint32_t c = 0; c < 256; c++) {
         char byte = (char)c;
         uint32_t id;
@@ -339,6 +394,7 @@ void sv_bpe_seal(sv_bpe *b, bool ignore_merges)
         const pair_slot *p = find_pair(b, (uint32_t)(b->merge[i] >> 32), (uint32_t)b->merge[i]);
         b->byte_pair[(unsigned char)l.p[0] << 8 | (unsigned char)r.p[0]] = (pair_made){ p->rank, p->id };
     }
+    return SV_OK;
 }
 
 uint32_t sv_bpe_count(const sv_bpe *b)
@@ -358,8 +414,28 @@ sv_str sv_bpe_piece(const sv_bpe *b, uint32_t id)
     return (sv_str){ b->blob + b->token[id].at, b->token[id].n };
 }
 
+size_t sv_bpe_text(const sv_bpe *b, const uint32_t *id, size_t n, uint32_t flags, sv_bytes *out)
+{
+    size_t i = 0;
+    for (; i < n; i++) {
+        if (id[i] >= b->n_token || (b->flags[id[i]] & (flags | SV_TOKEN_TEXT)) != SV_TOKEN_TEXT)
+            break;
+        token t = b->token[id[i]];
+        if (out->cap - out->n > 16 && b->n_blob - t.at >= 16 && t.n <= 16) {
+            memcpy(out->p + out->n, b->blob + t.at, 16);
+            out->n += t.n;
+        } else {
+            sv_bytes_add(out, b->blob + t.at, t.n);
+        }
+    }
+    if (out->p)
+        out->p[out->n] = 0;
+    return i;
+}
+
 void sv_bpe_work_done(sv_bpe_work *w)
 {
+    sv_mem_free(w->word);
     sv_mem_free(w->id);
     sv_mem_free(w->heap);
     *w = (sv_bpe_work){ 0 };
@@ -518,7 +594,8 @@ static bool encode_merging(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids
     return true;
 }
 
-bool sv_bpe_encode(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids *out, size_t *bad)
+/* A piece that is in no table of words. */
+static bool encode_whole(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids *out, size_t *bad)
 {
     if (piece.n == 1 && !b->ignore_merges) {
         uint32_t byte = b->byte_id[(unsigned char)piece.p[0]];
@@ -546,5 +623,65 @@ bool sv_bpe_encode(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids *out, s
         known = out->n == n + 1 && out->id[n] == id ? 1 : 2;
         atomic_store_explicit(&b->whole[id], known, memory_order_relaxed);
     }
+    return true;
+}
+
+enum { N_WORD = 8192, WORD_BYTES = 15, WORD_IDS = 4 };
+
+void sv_bpe_work_text(sv_bpe_work *w, sv_str text)
+{
+    w->end = text.p + text.n;
+    if (!w->word)
+        w->word = sv_mem_new(N_WORD * sizeof *w->word);
+}
+
+/* The key of a short piece. */
+static inline void key_of(sv_str s, const char *end, uint64_t key[2])
+{
+    static const uint64_t mask[9] = { 0,          0xff,         0xffff,         0xffffff,
+                                      0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff,
+                                      UINT64_MAX };
+    key[0] = key[1] = 0;
+    if ((uintptr_t)end - (uintptr_t)s.p >= 16)
+        memcpy(key, s.p, 16); /* reads behind the piece, not the text */
+    else
+        memcpy(key, s.p, s.n);
+    key[0] &= mask[s.n < 8 ? s.n : 8];
+    key[1] = (key[1] & mask[s.n < 8 ? 0 : s.n - 8]) | (uint64_t)s.n << 56;
+}
+
+/* Keeps what a piece became, if it fits. */
+static void keep_word(sv_bpe_word *at, const uint64_t key[2], const uint32_t *id, size_t n)
+{
+    if (n > WORD_IDS)
+        return;
+    *at = (sv_bpe_word){ .key = { key[0], key[1] } };
+    memcpy(at->id, id, n * sizeof *id);
+    at->id[0] |= (uint32_t)(n - 1) << 30;
+}
+
+bool sv_bpe_encode(const sv_bpe *b, sv_str piece, sv_bpe_work *w, sv_ids *out, size_t *bad)
+{
+    if (!w->word || piece.n > WORD_BYTES)
+        return encode_whole(b, piece, w, out, bad);
+    uint64_t key[2];
+    key_of(piece, w->end, key);
+    uint64_t h = (key[0] ^ b->seed) * 0x9e3779b97f4a7c15u + key[1] * 0xbf58476d1ce4e5b9u;
+    sv_bpe_word *at = &w->word[(h ^ h >> 32) * 0x9e3779b97f4a7c15u >> 40 & (N_WORD - 1)];
+    if (at->key[0] != key[0] || at->key[1] != key[1]) {
+        size_t before = out->n;
+        if (!encode_whole(b, piece, w, out, bad))
+            return false;
+        keep_word(at, key, out->id + before, out->n - before);
+        return true;
+    }
+    if (out->cap - out->n < WORD_IDS) {
+        for (size_t i = 0; i <= at->id[0] >> 30; i++)
+            push_id(out, i == 0 ? at->id[0] & (UINT32_MAX >> 2) : at->id[i]);
+        return true;
+    }
+    memcpy(out->id + out->n, at->id, sizeof at->id);
+    out->id[out->n] &= UINT32_MAX >> 2;
+    out->n += 1 + (at->id[0] >> 30);
     return true;
 }

@@ -34,19 +34,27 @@ static uint32_t byte_of(uint32_t cp)
 
 bool sv_bytelevel_decode(sv_str name, sv_bytes *out)
 {
-    size_t before = out->n, n = before;
+    size_t before = out->n;
     sv_bytes_add(out, name.p, name.n); /* makes room: no name is shorter than its bytes */
-    for (size_t i = 0, used; i < name.n; i += used) {
-        uint32_t byte = byte_of(sv_utf8_next(name.p + i, name.n - i, &used));
+    char *to = out->p + before;
+    for (size_t i = 0; i < name.n; i++) {
+        /* The alphabet is U+0021 to U+0143: one or two bytes of UTF-8. */
+        uint32_t c = (unsigned char)name.p[i], byte;
+        if (c < 0x80)
+            byte = c > 0x20 && c < 0x7f ? c : 256;
+        else if (c < 0xc2 || c > 0xc5 || i + 1 == name.n || ((unsigned char)name.p[i + 1] & 0xc0) != 0x80)
+            byte = 256;
+        else
+            byte = byte_of((c & 0x1f) << 6 | ((unsigned char)name.p[++i] & 0x3f));
         if (byte > 255) {
             out->n = before;
             out->p[before] = 0;
             return false;
         }
-        out->p[n++] = (char)byte;
+        *to++ = (char)byte;
     }
-    out->n = n;
-    out->p[n] = 0;
+    out->n = (size_t)(to - out->p);
+    *to = 0;
     return true;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "text/nfc.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 #include "base/mem.h"
@@ -14,6 +15,11 @@ enum { FIRST_LEAD = 0xcc };
 bool sv_nfc_needed(sv_str valid)
 {
     for (size_t i = 0; i < valid.n;) {
+        uint64_t w;
+        if (valid.n - i >= 8 && (memcpy(&w, valid.p + i, 8), (w & 0x8080808080808080u) == 0)) {
+            i += 8;
+            continue;
+        }
         if ((unsigned char)valid.p[i] < FIRST_LEAD) {
             i++;
             continue;

@@ -20,6 +20,7 @@ sv_tokenizer *sv_tokenizer_new(const char *name)
     t->by_content = sv_map_make(64);
     t->bos_id = -1;
     pthread_mutex_init(&t->lock, NULL);
+    pthread_mutex_init(&t->idle_lock, NULL);
     return t;
 }
 
@@ -35,6 +36,9 @@ void sv_tokenizer_drop(sv_tokenizer *t)
     sv_map_drop(t->by_content);
     sv_bytes_done(&t->json);
     pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->idle_lock);
+    for (uint32_t i = 0; i < t->n_idle; i++)
+        sv_bpe_work_done(&t->idle[i]);
     sv_mem_free(t);
 }
 
@@ -95,6 +99,34 @@ typedef struct work {
     size_t at; /* where the text that is being split begins */
 } work;
 
+/* Buffers, warm ones if there are any. What they hold changes no id: t stays constant outside. */
+static sv_bpe_work take_work(const sv_tokenizer *t)
+{
+    sv_tokenizer *pool = (sv_tokenizer *)(uintptr_t)t;
+    sv_bpe_work w = { 0 };
+    pthread_mutex_lock(&pool->idle_lock);
+    if (pool->n_idle > 0)
+        w = pool->idle[--pool->n_idle];
+    pthread_mutex_unlock(&pool->idle_lock);
+    return w;
+}
+
+static void give_work(const sv_tokenizer *t, sv_bpe_work *w)
+{
+    enum { MOST_KEPT = 1 << 16 };
+    sv_tokenizer *pool = (sv_tokenizer *)(uintptr_t)t;
+    bool kept = false;
+    if (w->cap <= MOST_KEPT && w->cap_heap <= MOST_KEPT) {
+        pthread_mutex_lock(&pool->idle_lock);
+        kept = pool->n_idle < SV_TOKENIZER_IDLE;
+        if (kept)
+            pool->idle[pool->n_idle++] = *w;
+        pthread_mutex_unlock(&pool->idle_lock);
+    }
+    if (!kept)
+        sv_bpe_work_done(w);
+}
+
 static sv_err encode_piece(void *arg, sv_str piece, size_t at)
 {
     work *w = arg;
@@ -111,6 +143,7 @@ static sv_err encode_piece(void *arg, sv_str piece, size_t at)
 static sv_err encode_text(work *w, const sv_marked *m, size_t begin, size_t end)
 {
     w->at = begin;
+    sv_bpe_work_text(&w->bpe, (sv_str){ m->text.p + begin, end - begin });
     return sv_pretok_run(w->t->split, (sv_str){ m->text.p + begin, end - begin }, encode_piece, w);
 }
 
@@ -151,9 +184,9 @@ sv_err sv_tokenizer_encode(const sv_tokenizer *t, const sv_marked *text, sv_ids 
     if (!sv_utf8_valid(text->text.p, text->text.n, &bad))
         return sv_fail(SV_E_FORMAT, "%s: the text is not UTF-8 at offset %zu (byte 0x%02x)", t->name, bad,
                        (unsigned char)text->text.p[bad]);
-    work w = { .t = t, .out = out };
+    work w = { .t = t, .out = out, .bpe = take_work(t) };
     sv_err e = encode_around(&w, 0, text, 0, text->text.n, (size_t[2]){ 0, 0 });
-    sv_bpe_work_done(&w.bpe);
+    give_work(t, &w.bpe);
     sv_marked_done(&w.normal);
     if (e != SV_OK)
         out->n = before;
@@ -217,7 +250,12 @@ void sv_tokenizer_decode(const sv_tokenizer *t, const uint32_t *id, size_t n, bo
 {
     sv_decoder d;
     sv_decoder_init(&d, t, show_special);
-    for (size_t i = 0; i < n; i++)
-        sv_decoder_put(&d, id[i], out);
+    uint32_t hidden = show_special ? 0 : SV_TOKEN_SPECIAL;
+    for (size_t i = 0; i < n; i++) {
+        if (d.n_held == 0)
+            i += sv_bpe_text(t->bpe, id + i, n - i, hidden, out);
+        if (i < n)
+            sv_decoder_put(&d, id[i], out);
+    }
     sv_decoder_end(&d, out);
 }

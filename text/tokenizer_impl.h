@@ -19,6 +19,7 @@ typedef struct sv_pre_family {
     bool nfc, ignore_merges;
 } sv_pre_family;
 
+enum { SV_TOKENIZER_IDLE = 8 };
 struct sv_tokenizer {
     char *name;
     sv_bpe *bpe;
@@ -30,6 +31,10 @@ struct sv_tokenizer {
     pthread_mutex_t lock;
     bool have_json;
     sv_bytes json;
+    /* Work buffers that no call is using: their tables of words stay warm from call to call. */
+    pthread_mutex_t idle_lock;
+    sv_bpe_work idle[SV_TOKENIZER_IDLE];
+    uint32_t n_idle;
     const sv_pre_family *family; /* NULL when made from JSON */
     int64_t bos_id;              /* set before a prompt by the written file; -1: none */
 };

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A cursor over JSON text that finds and walks vocab and merges. What it skips, sv_json_parse checks.
+ * A cursor over JSON text that finds vocab and merges and keeps where their strings are. What it skips, sv_json_parse
+ * checks.
  */
 #include "text/tokjson.h"
 
 #include <string.h>
 
 #include "base/json.h"
+#include "base/mem.h"
+
+#define ESCAPED (1u << 31)
 
 typedef struct cursor {
-    const sv_tokjson *j;
+    sv_tokjson *j;
     const char *p, *end, *start;
     size_t at; /* where `start` is in the file */
 } cursor;
@@ -19,7 +23,7 @@ static sv_err damaged(const cursor *c, const char *expected)
                    c->at + (size_t)(c->p - c->start), expected);
 }
 
-static cursor over(const sv_tokjson *j, sv_str text)
+static cursor over(sv_tokjson *j, sv_str text)
 {
     static const char none[1];
     if (text.n == 0) /* a missing part has no address */
@@ -91,6 +95,21 @@ static sv_err take_escape(cursor *c, sv_bytes *out)
     return SV_OK;
 }
 
+/* Passes over the bytes of a string that stand for themselves: up to a quote, a backslash, a control or the end. */
+static const char *plain_bytes(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u, high = ones << 7;
+    for (uint64_t w; end - p >= 8; p += 8) {
+        memcpy(&w, p, 8);
+        uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
+        if ((((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
+            break; /* in one of the eight */
+    }
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
+        p++;
+    return p;
+}
+
 /* A string: a view of the text where it has no escapes, else of `buffer`. */
 static sv_err take_string(cursor *c, sv_bytes *buffer, sv_str *out)
 {
@@ -101,8 +120,7 @@ static sv_err take_string(cursor *c, sv_bytes *buffer, sv_str *out)
     sv_bytes_clear(buffer);
     for (;;) {
         const char *run = c->p;
-        while (c->p < c->end && *c->p != '"' && *c->p != '\\' && (unsigned char)*c->p >= 0x20)
-            c->p++;
+        c->p = plain_bytes(c->p, c->end);
         if (c->p == c->end || (unsigned char)*c->p < 0x20)
             return damaged(c, "the end of a string");
         bool last = *c->p == '"';
@@ -129,7 +147,7 @@ static sv_err skip_value(cursor *c, sv_str *out)
             return damaged(c, "the end of a value");
         char ch = *c->p++;
         if (ch == '"') {
-            while (c->p < c->end && *c->p != '"')
+            while ((c->p = plain_bytes(c->p, c->end)) < c->end && *c->p != '"')
                 c->p += *c->p == '\\' && c->end - c->p > 1 ? 2 : 1;
             if (c->p == c->end)
                 return damaged(c, "the end of a string");
@@ -140,7 +158,7 @@ static sv_err skip_value(cursor *c, sv_str *out)
             if (depth-- == 0)
                 return damaged(c, "a value");
         } else if (depth == 0) {
-            while (c->p < c->end && !is_space(*c->p) && !strchr(",]}", *c->p))
+            while (c->p < c->end && !is_space(*c->p) && *c->p != ',' && *c->p != ']' && *c->p != '}')
                 c->p++;
         }
     } while (depth > 0);
@@ -148,33 +166,127 @@ static sv_err skip_value(cursor *c, sv_str *out)
     return SV_OK;
 }
 
-/* Finds members of the object that `text` is; a member that is missing leaves its view as it was. */
-static sv_err find_members(const sv_tokjson *j, sv_str text, const char *const *key, sv_str *const *value, size_t n)
+static sv_err take_id(cursor *c, uint32_t *out)
 {
-    cursor c = over(j, text);
-    if (!take(&c, '{'))
-        return damaged(&c, "an object");
-    if (take(&c, '}'))
+    uint64_t v = 0;
+    skip_space(c);
+    const char *start = c->p;
+    while (c->p < c->end && *c->p >= '0' && *c->p <= '9' && v <= UINT32_MAX)
+        v = 10 * v + (uint64_t)(*c->p++ - '0');
+    if (c->p == start || v > UINT32_MAX || (*start == '0' && c->p - start > 1))
+        return damaged(c, "a whole number below 2^32");
+    *out = (uint32_t)v;
+    return SV_OK;
+}
+
+/* A string, kept by its place. */
+static sv_err keep_string(cursor *c, sv_bytes *buffer, sv_tokjson_text *out)
+{
+    sv_str v;
+    skip_space(c);
+    const char *start = c->p + 1;
+    SV_TRY(take_string(c, buffer, &v));
+    *out = (sv_tokjson_text){ (uint32_t)(start - c->j->text.p), (uint32_t)(c->p - 1 - start) };
+    if (v.p != start)
+        out->n |= ESCAPED;
+    return SV_OK;
+}
+
+/* The value of model.vocab. */
+static sv_err keep_vocab(cursor *c, sv_bytes *buffer)
+{
+    sv_tokjson *j = c->j;
+    if (!take(c, '{'))
+        return damaged(c, "an object as model.vocab");
+    if (take(c, '}'))
+        return SV_OK;
+    do {
+        sv_tokjson_text name;
+        uint32_t id = 0;
+        SV_TRY(keep_string(c, buffer, &name));
+        if (!take(c, ':'))
+            return damaged(c, "a colon");
+        SV_TRY(take_id(c, &id));
+        SV_PUSH(j->token, j->n_token, j->cap_token, name);
+        SV_PUSH(j->id, j->n_id, j->cap_id, id);
+    } while (take(c, ','));
+    return take(c, '}') ? SV_OK : damaged(c, "a comma or the end of model.vocab");
+}
+
+/* The value of model.merges. */
+static sv_err keep_merges(cursor *c, sv_bytes *buffer)
+{
+    sv_tokjson *j = c->j;
+    if (!take(c, '['))
+        return damaged(c, "a list as model.merges");
+    if (take(c, ']'))
+        return SV_OK;
+    do {
+        sv_tokjson_text side[2] = { { 0 }, { 0 } };
+        bool pair = take(c, '[');
+        SV_TRY(keep_string(c, buffer, &side[0]));
+        if (pair) {
+            if (!take(c, ','))
+                return damaged(c, "a comma");
+            SV_TRY(keep_string(c, buffer, &side[1]));
+            if (!take(c, ']'))
+                return damaged(c, "the end of a merge of two tokens");
+        }
+        SV_PUSH(j->side, j->n_side, j->cap_side, side[0]);
+        SV_PUSH(j->side, j->n_side, j->cap_side, side[1]);
+    } while (take(c, ','));
+    return take(c, ']') ? SV_OK : damaged(c, "a comma or the end of model.merges");
+}
+
+/* Members of an object that are looked for. */
+typedef struct wanted {
+    const char *key;
+    sv_str *value;                               /* as it was when the member is missing or null */
+    sv_err (*keep)(cursor *c, sv_bytes *buffer); /* reads the value */
+    const struct wanted *inner;                  /* members of this member, if it is an object; ended by a NULL key */
+} wanted;
+
+static sv_err find_members(cursor *c, const wanted *want);
+
+/* The value of a member; w may be the end of the list. */
+static sv_err take_member(cursor *c, const wanted *w, sv_bytes *buffer)
+{
+    sv_str skipped;
+    skip_space(c);
+    const char *start = c->p;
+    bool is_null = c->end - start >= 4 && memcmp(start, "null", 4) == 0;
+    if (!w->key || is_null)
+        return skip_value(c, &skipped);
+    if (w->inner)
+        return c->p < c->end && *c->p == '{' ? find_members(c, w->inner) : skip_value(c, &skipped);
+    if (w->value->n > 0) /* twice: the parser of the rest says so */
+        return skip_value(c, &skipped);
+    SV_TRY(w->keep(c, buffer));
+    *w->value = (sv_str){ start, (size_t)(c->p - start) };
+    return SV_OK;
+}
+
+/* Passes over the object at the cursor. */
+static sv_err find_members(cursor *c, const wanted *want)
+{
+    if (!take(c, '{'))
+        return damaged(c, "an object");
+    if (take(c, '}'))
         return SV_OK;
     sv_bytes buffer = { 0 };
     sv_err e;
     do {
-        sv_str name, v;
-        if ((e = take_string(&c, &buffer, &name)) != SV_OK)
+        sv_str name;
+        if ((e = take_string(c, &buffer, &name)) != SV_OK)
             break;
-        size_t i = 0;
-        while (i < n && !sv_str_is(name, key[i]))
-            i++;
-        if (!take(&c, ':')) {
-            e = damaged(&c, "a colon");
-            break;
-        }
-        if ((e = skip_value(&c, &v)) != SV_OK)
-            break;
-        if (i < n && value[i]->n == 0)
-            *value[i] = v;
-    } while (take(&c, ','));
+        const wanted *w = want;
+        while (w->key && !sv_str_is(name, w->key))
+            w++;
+        e = take(c, ':') ? take_member(c, w, &buffer) : damaged(c, "a colon");
+    } while (e == SV_OK && take(c, ','));
     sv_bytes_done(&buffer);
+    if (e == SV_OK && !take(c, '}'))
+        e = damaged(c, "a comma or the end of an object");
     return e;
 }
 
@@ -197,11 +309,12 @@ sv_err sv_tokjson_open(sv_str text, const char *name, sv_tokjson *out)
                        sv_json_tokenizer_limits.max_bytes);
     if (!sv_utf8_valid(text.p, text.n, &at))
         return sv_fail(SV_E_FORMAT, "%s: byte %zu is not UTF-8", name, at);
-    sv_str model = { 0 };
-    SV_TRY(find_members(out, text, (const char *const[]){ "model" }, (sv_str *const[]){ &model }, 1));
-    if (model.n > 0 && model.p[0] == '{')
-        SV_TRY(find_members(out, model, (const char *const[]){ "vocab", "merges" },
-                            (sv_str *const[]){ &out->vocab, &out->merges }, 2));
+    const wanted parts[] = { { "vocab", &out->vocab, keep_vocab, NULL },
+                             { "merges", &out->merges, keep_merges, NULL },
+                             { 0 } };
+    const wanted top[] = { { "model", NULL, NULL, parts }, { 0 } };
+    cursor c = over(out, text);
+    SV_TRY(find_members(&c, top));
     sv_bytes rest = { 0 };
     const char *from = text.p;
     bool vocab_first = out->vocab.p < out->merges.p;
@@ -210,118 +323,74 @@ sv_err sv_tokjson_open(sv_str text, const char *name, sv_tokjson *out)
     sv_bytes_add(&rest, from, (size_t)(text.p + text.n - from));
     sv_err e = sv_json_parse((sv_str){ rest.p, rest.n }, &sv_json_tokenizer_limits, name, &out->rest);
     sv_bytes_done(&rest);
-    if (sv_str_is(out->vocab, "null"))
-        out->vocab.n = 0;
-    if (sv_str_is(out->merges, "null"))
-        out->merges.n = 0;
     return e;
 }
 
 void sv_tokjson_close(sv_tokjson *j)
 {
     json_decref(j->rest);
+    sv_mem_free(j->token);
+    sv_mem_free(j->side);
+    sv_mem_free(j->id);
     *j = (sv_tokjson){ 0 };
-}
-
-static uint32_t half_of_quotes(sv_str s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += s.p[i] == '"';
-    return (uint32_t)(n / 2);
 }
 
 uint32_t sv_tokjson_vocab_size(const sv_tokjson *j)
 {
-    return half_of_quotes(j->vocab);
+    return (uint32_t)j->n_token;
 }
 
 uint32_t sv_tokjson_merges_size(const sv_tokjson *j)
 {
-    cursor c = over(j, j->merges);
-    bool pairs = take(&c, '[') && take(&c, '[');
-    return half_of_quotes(j->merges) / (pairs ? 2 : 1);
+    return (uint32_t)(j->n_side / 2);
 }
 
-static sv_err take_id(cursor *c, uint32_t *out)
+/* What a string stands for. It was read before, so it is whole. */
+static sv_str text_of(const sv_tokjson *j, sv_tokjson_text t, sv_bytes *buffer)
 {
-    uint64_t v = 0;
-    skip_space(c);
-    const char *start = c->p;
-    while (c->p < c->end && *c->p >= '0' && *c->p <= '9' && v <= UINT32_MAX)
-        v = 10 * v + (uint64_t)(*c->p++ - '0');
-    if (c->p == start || v > UINT32_MAX || (*start == '0' && c->p - start > 1))
-        return damaged(c, "a whole number below 2^32");
-    *out = (uint32_t)v;
-    return SV_OK;
+    if ((t.n & ESCAPED) == 0)
+        return (sv_str){ j->text.p + t.at, t.n };
+    cursor c = { .j = (sv_tokjson *)(uintptr_t)j, .p = j->text.p + t.at - 1, .end = j->text.p + j->text.n };
+    c.start = c.p;
+    sv_str out = { "", 0 };
+    sv_err e = take_string(&c, buffer, &out);
+    SV_ASSERT(e == SV_OK);
+    return out;
 }
 
 sv_err sv_tokjson_vocab(const sv_tokjson *j, sv_tokjson_vocab_fn fn, void *arg)
 {
-    cursor c = over(j, j->vocab);
-    if (!take(&c, '{'))
-        return damaged(&c, "an object as model.vocab");
-    if (take(&c, '}'))
-        return SV_OK;
     sv_bytes buffer = { 0 };
-    sv_err e;
-    do {
-        sv_str name;
-        uint32_t id = 0;
-        if ((e = take_string(&c, &buffer, &name)) != SV_OK)
-            break;
-        if (!take(&c, ':')) {
-            e = damaged(&c, "a colon");
-            break;
-        }
-        if ((e = take_id(&c, &id)) != SV_OK || (e = fn(arg, name, id)) != SV_OK)
-            break;
-    } while (take(&c, ','));
+    sv_err e = SV_OK;
+    for (size_t i = 0; i < j->n_token && e == SV_OK; i++)
+        e = fn(arg, text_of(j, j->token[i], &buffer), j->id[i]);
     sv_bytes_done(&buffer);
-    SV_TRY(e);
-    if (!take(&c, '}') || c.p != c.end)
-        return damaged(&c, "a comma or the end of model.vocab");
-    return SV_OK;
+    return e;
 }
 
-/* One item of merges. */
-static sv_err take_merge(cursor *c, sv_bytes buffer[2], sv_str *left, sv_str *right)
+static sv_err give_merge(const sv_tokjson *j, const sv_tokjson_text side[2], sv_bytes buffer[2], sv_tokjson_merge_fn fn,
+                         void *arg)
 {
-    if (!take(c, '[')) {
-        sv_str both;
-        SV_TRY(take_string(c, &buffer[0], &both));
-        const char *gap = memchr(both.p, ' ', both.n);
-        if (!gap || memchr(gap + 1, ' ', both.n - (size_t)(gap + 1 - both.p)))
-            return damaged(c, "two tokens and one space as a merge before this place");
-        *left = (sv_str){ both.p, (size_t)(gap - both.p) };
-        *right = (sv_str){ gap + 1, both.n - left->n - 1 };
-        return SV_OK;
-    }
-    SV_TRY(take_string(c, &buffer[0], left));
-    if (!take(c, ','))
-        return damaged(c, "a comma");
-    SV_TRY(take_string(c, &buffer[1], right));
-    return take(c, ']') ? SV_OK : damaged(c, "the end of a merge of two tokens");
+    sv_str left = text_of(j, side[0], &buffer[0]);
+    if (side[1].at > 0)
+        return fn(arg, left, text_of(j, side[1], &buffer[1]));
+    const char *gap = memchr(left.p, ' ', left.n);
+    if (!gap || memchr(gap + 1, ' ', left.n - (size_t)(gap + 1 - left.p)))
+        return sv_fail(SV_E_FORMAT,
+                       "%s: byte %u: expected two tokens and one space as a merge; the file is damaged or is no "
+                       "tokenizer.json",
+                       j->name, side[0].at);
+    size_t n = (size_t)(gap - left.p);
+    return fn(arg, (sv_str){ left.p, n }, (sv_str){ gap + 1, left.n - n - 1 });
 }
 
 sv_err sv_tokjson_merges(const sv_tokjson *j, sv_tokjson_merge_fn fn, void *arg)
 {
-    cursor c = over(j, j->merges);
-    if (!take(&c, '['))
-        return damaged(&c, "a list as model.merges");
-    if (take(&c, ']'))
-        return SV_OK;
     sv_bytes buffer[2] = { { 0 }, { 0 } };
-    sv_err e;
-    do {
-        sv_str left, right;
-        if ((e = take_merge(&c, buffer, &left, &right)) != SV_OK || (e = fn(arg, left, right)) != SV_OK)
-            break;
-    } while (take(&c, ','));
+    sv_err e = SV_OK;
+    for (size_t i = 0; i < j->n_side && e == SV_OK; i += 2)
+        e = give_merge(j, &j->side[i], buffer, fn, arg);
     sv_bytes_done(&buffer[0]);
     sv_bytes_done(&buffer[1]);
-    SV_TRY(e);
-    if (!take(&c, ']') || c.p != c.end)
-        return damaged(&c, "a comma or the end of model.merges");
-    return SV_OK;
+    return e;
 }

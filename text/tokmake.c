@@ -79,7 +79,8 @@ typedef struct reader {
     sv_tokjson json;
     bool byte_level; /* names are in byte-level form; else plain ASCII */
     bool ignore_merges;
-    sv_map *added; /* contents of added tokens */
+    sv_map *added;         /* contents of added tokens */
+    bool added_first[256]; /* and their first bytes */
     sv_bytes left, right;
 } reader;
 
@@ -226,7 +227,7 @@ static sv_err put_vocab(void *arg, sv_str name, uint32_t id)
 {
     reader *r = arg;
     uint32_t flags = SV_TOKEN_VOCAB;
-    if (sv_map_get(r->added, name, NULL)) {
+    if (name.n > 0 && r->added_first[(unsigned char)name.p[0]] && sv_map_get(r->added, name, NULL)) {
         if (added_is_raw(name, &r->left))
             flags |= SV_TOKEN_RAW;
         return sv_bpe_put(r->t->bpe, id, name, flags);
@@ -263,6 +264,7 @@ static sv_err read_added(reader *r, const json_t *v, bool whole)
     SV_TRY(sv_json_need_text(v, "content", name, &content));
     if (!whole) {
         sv_map_put(r->added, sv_str_of(content), 0);
+        r->added_first[(unsigned char)content[0]] = true;
         return SV_OK;
     }
     SV_TRY(sv_json_need_u32(v, "id", 0, SV_BPE_MAX_TOKENS - 1, name, &id));
@@ -305,9 +307,8 @@ static sv_err read_file(reader *r, sv_str json)
     SV_TRY(read_all_added(r, false));
     SV_TRY(sv_tokjson_vocab(&r->json, put_vocab, r));
     SV_TRY(read_all_added(r, true));
-    if (r->json.merges.n > 0)
-        SV_TRY(sv_tokjson_merges(&r->json, put_merge, r));
-    sv_bpe_seal(t->bpe, r->ignore_merges);
+    SV_TRY(sv_tokjson_merges(&r->json, put_merge, r));
+    SV_TRY(sv_bpe_seal(t->bpe, r->ignore_merges));
     sv_bytes_add(&t->json, json.p, json.n);
     t->have_json = true;
     return SV_OK;
@@ -384,8 +385,7 @@ static sv_err take_parts(sv_tokenizer *t, const sv_vocab_parts *parts, sv_bytes 
         SV_TRY(put_part(t, parts, i, &buffer[0]));
     for (uint32_t i = 0; i < parts->n_merge; i++)
         SV_TRY(put_part_merge(t, parts->merge[i], i, buffer));
-    sv_bpe_seal(t->bpe, t->family->ignore_merges);
-    return SV_OK;
+    return sv_bpe_seal(t->bpe, t->family->ignore_merges);
 }
 
 sv_err sv_tokenizer_from_parts(const sv_vocab_parts *parts, const char *name, sv_tokenizer **out)

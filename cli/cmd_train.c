@@ -51,6 +51,14 @@ static void tell(const sv_train_report *r, sv_train_loop *loop)
         sv_warn("step %llu: the gradient is not finite; no update was made", (unsigned long long)r->step);
 }
 
+static void log_loss(sv_train *t, uint64_t step, double loss)
+{
+    json_t *o = json_pack("{s:s, s:I, s:{s:{s:o}}}", "event", "eval", "step", (json_int_t)step, "metrics",
+                          "held_out_loss", "value", number(loss));
+    sv_train_log(t, o);
+    json_decref(o);
+}
+
 /* The held-out loss where eval.every asks for it; no bit of the run depends on it. */
 static sv_err tell_held_out(sv_train *t, uint64_t step, const sv_train_loop *loop)
 {
@@ -61,6 +69,7 @@ static sv_err tell_held_out(sv_train *t, uint64_t step, const sv_train_loop *loo
     SV_TRY(sv_train_eval(t, loop->eval_rows, &loss, &n_row));
     if (n_row == 0)
         return SV_OK;
+    log_loss(t, step, loss);
     if (loop->json)
         sv_out_json(json_pack("{s:s, s:I, s:o, s:I}", "event", "eval", "step", (json_int_t)step, "held_out_loss",
                               number(loss), "held_out_rows", (json_int_t)n_row));
@@ -184,6 +193,8 @@ static sv_err tell_end(sv_train *t, const sv_args *a, const sv_train_loop *loop)
     uint32_t n_row;
     SV_TRY(sv_train_hash(t, &bits));
     SV_TRY(sv_train_eval(t, loop->eval_rows, &loss, &n_row));
+    if (n_row > 0)
+        log_loss(t, sv_train_steps_made(t), loss);
     const char *hash = sv_hash_words(bits);
     unsigned long long step = sv_train_steps_made(t);
     if (sv_arg_on(a, SV_FLAG_JSON))
@@ -197,31 +208,12 @@ static sv_err tell_end(sv_train *t, const sv_args *a, const sv_train_loop *loop)
     return SV_OK;
 }
 
-static sv_err evaluate(sv_train *t, const sv_args *a, const sv_recipe *r)
+static void log_failure(sv_train *t)
 {
-    const sv_model *m;
-    const sv_task *task = sv_task_find(sv_recipe_text(r, SV_KEY_TASK));
-    sv_eval_set set;
-    sv_eval_result result;
-    sv_eval_opts o = { .chip = sv_recipe_text(r, SV_KEY_CHIP),
-                       .n_thread = (uint32_t)sv_recipe_u64(r, SV_KEY_THREADS),
-                       .n_sample = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_SAMPLES),
-                       .max_tokens = (uint32_t)sv_recipe_u64(r, SV_KEY_EVAL_TOKENS),
-                       .sampling = SV_SAMPLING_GREEDY };
-    if (task == NULL)
-        return sv_fail(SV_E_ARG, "--eval needs data.task: %s; the recipe has '%s'", sv_task_names(),
-                       sv_recipe_text(r, SV_KEY_TASK));
-    o.sampling.temperature = 1;
-    o.sampling.seed = sv_recipe_u64(r, SV_KEY_SEED);
-    SV_TRY(sv_train_model(t, &m));
-    sv_eval_set_task(task, sv_recipe_u64(r, SV_KEY_SEED), (uint32_t)sv_arg_u64(a, SV_FLAG_EVAL), &set);
-    sv_err err = sv_eval_run(m, &set, &o, &result);
-    if (err == SV_OK) {
-        sv_eval_print(&result, NULL, sv_arg_on(a, SV_FLAG_JSON));
-        sv_eval_done(&result);
-    }
-    sv_eval_set_close(&set);
-    return err;
+    json_t *o = json_pack("{s:s, s:I, s:s}", "event", "failed", "step", (json_int_t)sv_train_steps_made(t), "text",
+                          sv_err_text());
+    sv_train_log(t, o);
+    json_decref(o);
 }
 
 static sv_err run(const sv_args *a, const sv_recipe *r)
@@ -239,11 +231,13 @@ static sv_err run(const sv_args *a, const sv_recipe *r)
     sv_train_draw(&loop, first);
     if (err == SV_OK)
         err = tell_end(t, a, &loop);
+    else
+        log_failure(t);
     if (err == SV_OK && loop.stopped && !sv_train_done(t))
         err = sv_fail(SV_E_GUARD, "stopped at step %llu, saved; run the same line again to go on",
                       (unsigned long long)sv_train_steps_made(t));
     else if (err == SV_OK && sv_arg_u64(a, SV_FLAG_EVAL) > 0)
-        err = evaluate(t, a, r);
+        err = sv_train_evaluate_all(t, r, (uint32_t)sv_arg_u64(a, SV_FLAG_EVAL), sv_arg_on(a, SV_FLAG_JSON));
     sv_train_close(t);
     sv_mem_free(loop.loss);
     return err;

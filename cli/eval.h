@@ -53,6 +53,7 @@ typedef struct sv_eval_opts {
     uint32_t n_thread, n_sample, max_tokens;
     sv_sampling sampling; /* of the samples: temperature, top-p ..., seed */
     bool only_forced;     /* the forced parts alone */
+    bool only_sampled;    /* the samples alone */
 } sv_eval_opts;
 
 typedef struct sv_eval_answer {
@@ -99,6 +100,8 @@ void sv_eval_done(sv_eval_result *r);
  */
 void sv_eval_measure(sv_eval_result *r);
 const sv_eval_figure *sv_eval_figure_of(const sv_eval_result *r, const char *name); /* NULL: there is no such figure */
+/* {"mean@8": {"value": .., "low": .., "high": ..}, ...} */
+json_t *sv_eval_figures(const sv_eval_result *r);
 void sv_eval_print(const sv_eval_result *r, const char *model, bool json);
 /* b against a, on the same problems and seeds. */
 void sv_eval_print_pair(const sv_eval_result *a, const sv_eval_result *b, bool json);
@@ -106,5 +109,16 @@ void sv_eval_print_pair(const sv_eval_result *a, const sv_eval_result *b, bool j
 void sv_eval_write(const sv_eval_result *r, const char *model, sv_bytes *out);
 /* A file of criteria, `mean@8: ">= 0.9"` a line, against the figures. SV_E_GATE names each that is missed. */
 sv_err sv_eval_gate(const sv_eval_result *r, const char *path, bool json);
+
+/* ---- of a run, in cli/train_eval.c ---- */
+
+/* Evaluates the weights of now on n held-out problems of the recipe's task and logs the figures. The caller closes
+ * both. */
+sv_err sv_train_evaluate(sv_train *t, const sv_recipe *r, uint32_t n, bool only_sampled, sv_eval_set *set,
+                         sv_eval_result *out);
+/* The same with everything, printed. */
+sv_err sv_train_evaluate_all(sv_train *t, const sv_recipe *r, uint32_t n, bool json);
+/* The samples alone, when eval.every says so at this step. */
+sv_err sv_train_evaluate_due(sv_train *t, const sv_recipe *r, bool json);
 
 #endif

@@ -14,7 +14,7 @@ static json_t *real(double v)
     return json_real(v);
 }
 
-static json_t *figures_json(const sv_eval_result *r)
+json_t *sv_eval_figures(const sv_eval_result *r)
 {
     json_t *o = json_object();
     for (uint32_t i = 0; i < r->n_figure; i++) {
@@ -35,7 +35,7 @@ static void print_json(const sv_eval_result *r, const char *model)
                   "samples", (json_int_t)r->opts.n_sample, "max_tokens", (json_int_t)r->opts.max_tokens);
     if (model != NULL)
         json_object_set_new(o, "model", json_string(model));
-    json_object_set_new(o, "metrics", figures_json(r));
+    json_object_set_new(o, "metrics", sv_eval_figures(r));
     json_object_set_new(o, "sampling",
                         json_pack("{s:f, s:f, s:I, s:f, s:I}", "temperature", (double)s->temperature, "top_p",
                                   (double)s->top_p, "top_k", (json_int_t)s->top_k, "min_p", (double)s->min_p, "seed",

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -41,6 +42,16 @@ bool sv_note_tty(void)
 bool sv_out_color(void)
 {
     return o.out_tty && !o.no_color;
+}
+
+uint32_t sv_out_cols(void)
+{
+    struct winsize w;
+    const char *env = getenv("COLUMNS");
+    uint64_t n = 0;
+    if (o.out_tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col >= 20)
+        return w.ws_col;
+    return env != NULL && sv_str_u64(sv_str_of(env), &n) && n >= 20 && n <= 10000 ? (uint32_t)n : 100;
 }
 
 /* ---- stdout ---- */

@@ -34,9 +34,10 @@ void sv_say_error(const char *text);
 void sv_live(const char *fmt, ...) SV_PRINTF(1, 2);
 void sv_live_end(void); /* leaves what stands there last, in full */
 
-bool sv_out_tty(void);   /* stdout is a terminal */
-bool sv_note_tty(void);  /* stderr */
-bool sv_out_color(void); /* stdout takes colours */
+bool sv_out_tty(void);      /* stdout is a terminal */
+bool sv_note_tty(void);     /* stderr */
+bool sv_out_color(void);    /* stdout takes colours */
+uint32_t sv_out_cols(void); /* width of stdout: the terminal's, else COLUMNS, else 100 */
 
 /* Appends a model's text with control characters (but line feed and tab) as visible escapes. */
 void sv_show(sv_str text, sv_bytes *out);

@@ -2,7 +2,7 @@
  * The loop of samsvar train for train.method: rl, with its live line.
  */
 #include "base/clock.h"
-#include "cli/cmd.h"
+#include "cli/eval.h"
 #include "rl/rl.h"
 
 static sv_train *in_hand; /* for the signal handler */
@@ -59,7 +59,7 @@ static void tell(const sv_rl_report *r, bool json)
         sv_warn("no checkpoint at step %llu: %s", (unsigned long long)r->train.step, r->train.save_problem);
 }
 
-static sv_err loop_steps(sv_train *t, sv_rl *rl, sv_train_loop *loop, view *v)
+static sv_err loop_steps(sv_train *t, const sv_recipe *recipe, sv_rl *rl, sv_train_loop *loop, view *v)
 {
     sv_rl_report r = { 0 };
     bool said = false;
@@ -74,6 +74,8 @@ static sv_err loop_steps(sv_train *t, sv_rl *rl, sv_train_loop *loop, view *v)
             sv_note("stopping: step %llu is finished and saved ...", (unsigned long long)r.train.step);
         said = sv_interrupts > 0;
         loop->stopped = r.train.stopped;
+        if (!loop->stopped)
+            SV_TRY(sv_train_evaluate_due(t, recipe, loop->json));
     }
     return SV_OK;
 }
@@ -87,7 +89,7 @@ sv_err sv_train_run_rl(sv_train *t, const sv_recipe *r, sv_train_loop *loop)
     loop->what = "reward";
     in_hand = t;
     sv_signals_catch(ask_stop, 130);
-    sv_err err = loop_steps(t, rl, loop, &v);
+    sv_err err = loop_steps(t, r, rl, loop, &v);
     sv_live_end();
     sv_signals_catch(NULL, 130);
     sv_rl_close(rl);

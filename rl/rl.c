@@ -396,6 +396,7 @@ sv_err sv_rl_learn(sv_rl *rl, sv_rollout_batch *b, sv_rl_report *out)
     out->update_s = sv_clock_s() - start;
     out->core_s = sv_clock_core_s() - rl->core_start;
     out->warning = rl->warning[0] ? rl->warning : NULL;
+    sv_rl_log_samples(rl->train, b);
     json_t *extra = sv_rl_event(out);
     sv_err err = sv_train_finish(rl->train, rl->start, extra, &out->train);
     json_decref(extra);

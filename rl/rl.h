@@ -55,5 +55,6 @@ uint32_t sv_rl_part(uint64_t seed, uint32_t step, uint32_t n, uint32_t k, uint32
 /* ---- for rl_*.c ---- */
 void sv_rl_measure(const sv_rollout_batch *b, sv_rl_report *out);
 json_t *sv_rl_event(const sv_rl_report *r);
+void sv_rl_log_samples(sv_train *t, const sv_rollout_batch *b);
 
 #endif

@@ -2,6 +2,7 @@
  * What a batch of answers looks like in numbers, and the line of it in log.jsonl. Names are those that users of TRL
  * search for.
  */
+#include "base/json.h"
 #include "rl/advantage.h"
 #include "rl/rl.h"
 
@@ -37,6 +38,52 @@ void sv_rl_measure(const sv_rollout_batch *b, sv_rl_report *out)
     out->truncated = (float)((double)n_cut / n);
     out->entropy = (float)(entropy / (token > 0 ? token : 1));
 }
+
+/* ---- transcripts ---- */
+
+static json_t *text_of(const sv_model *m, const int32_t *id, uint32_t n)
+{
+    sv_bytes text = { 0 }, quoted = { 0 };
+    sv_tokenizer_decode(m->tokenizer, (const uint32_t *)id, n, true, &text);
+    sv_json_quote(&quoted, (sv_str){ text.p ? text.p : "", text.n }); /* cut bytes become U+FFFD */
+    json_t *o = json_loadb(quoted.p, quoted.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    sv_bytes_done(&text);
+    sv_bytes_done(&quoted);
+    return o != NULL ? o : json_string("");
+}
+
+static void log_sample(sv_train *t, const sv_rollout_batch *b, uint32_t i, uint64_t step)
+{
+    const sv_model *m = sv_runner_model(sv_train_runner(t));
+    const sv_rollout *w = &b->row[i];
+    json_t *o = json_pack("{s:s, s:I, s:I}", "event", "sample", "step", (json_int_t)step, "row", (json_int_t)i);
+    json_object_set_new(o, "problem", text_of(m, w->id, w->n_prompt));
+    json_object_set_new(o, "output", text_of(m, w->id + w->n_prompt, w->n - w->n_prompt));
+    json_object_set_new(o, "verdict", json_string(sv_verdict_name(w->verdict)));
+    json_object_set_new(o, "reward", json_real((double)w->reward));
+    json_object_set_new(o, "advantage", json_real((double)w->advantage));
+    json_object_set_new(o, "tokens", json_integer(w->n - w->n_prompt));
+    sv_train_log(t, o);
+    json_decref(o);
+}
+
+/* Two answers to the first problem and one to the second: of the first step, and of every tenth. */
+void sv_rl_log_samples(sv_train *t, const sv_rollout_batch *b)
+{
+    uint64_t step = sv_train_steps_made(t) + 1;
+    uint32_t row[3] = { 0, 1, b->group }, before = UINT32_MAX;
+    if (step != 1 && step % 10 != 0)
+        return;
+    if (sv_runner_model(sv_train_runner(t))->tokenizer == NULL)
+        return;
+    for (int i = 0; i < 3; i++) {
+        if (row[i] < b->n && row[i] != before)
+            log_sample(t, b, row[i], step);
+        before = row[i];
+    }
+}
+
+/* ---- figures ---- */
 
 /* JSON has no inf and NaN. */
 static void add(json_t *o, const char *name, double v)

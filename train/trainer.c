@@ -140,7 +140,7 @@ sv_err sv_train_save(sv_train *t, const char **dir)
         return sv_fail(SV_E_ARG, "%s: there is no run.dir to save into", sv_recipe_name(t->recipe));
     sv_arena_reset(t->save_arena);
     SV_TRY(fill_mark(t));
-    SV_TRY(sv_train_sync_curve(t));
+    SV_TRY(sv_train_sync_logs(t));
     const sv_machine *m = sv_runner_machine(t->runner);
     sv_ckpt c = { .mark = t->mark,
                   .model = t->model,

@@ -11,6 +11,7 @@
 #include "train/guard.h"
 #include "train/loss.h"
 #include "train/optim.h"
+#include "train/runlog.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 
@@ -39,6 +40,7 @@ struct sv_train {
     const char *skipped, *run_dir; /* run_dir NULL: none */
     int lock_fd;
     sv_file_log *log, *curve;
+    sv_runlog *runlog;                   /* NULL: none */
     sv_bytes log_waiting, curve_waiting; /* lines that the disk did not take */
     double rate;                         /* tokens a second, smoothed */
     double step_rate;                    /* seconds a step, smoothed */
@@ -51,7 +53,7 @@ sv_err sv_train_load_model(sv_train *t, const char *ckpt_dir); /* NULL: by the r
 sv_err sv_train_open_run(sv_train *t);                         /* folder, lock, logs; finds the checkpoint */
 /* trainer_log.c */
 sv_err sv_train_open_logs(sv_train *t);
-sv_err sv_train_sync_curve(sv_train *t); /* to the disk, with the lines that wait */
+sv_err sv_train_sync_logs(sv_train *t); /* to the disk, with the lines that wait */
 void sv_train_log_step(sv_train *t, const sv_train_report *r, const json_t *extra);
 void sv_train_log_saved(sv_train *t, const char *dir);
 void sv_train_close_logs(sv_train *t);

@@ -18,5 +18,11 @@ typedef struct sv_peaks {
 
 /* Word 0 of the line is a model: its prefill and decode at the contexts and batches that the flags name. */
 sv_err sv_bench_model(const sv_args *a, const sv_peaks *p);
+/* Training steps of the model's shape, in f32. products: weights that a token is multiplied with. Not asked for: left
+ * out where memory or the model's context are too small. */
+sv_err sv_bench_train(const sv_args *a, const sv_peaks *p, const sv_model *m, double products, bool asked);
+/* One result; of_limit: its part of the machine's limit of that name. */
+void sv_bench_print(const sv_args *a, const sv_peaks *p, const sv_model *m, const char *kind, uint32_t tokens,
+                    uint32_t context, uint32_t batch, double tok_s, double of_limit, const char *limit);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * samsvar bench MODEL: prefill and decode at given contexts and batches, through the engine that serves, each beside
- * the limit that the machine sets: products for a prefill, memory for a decode.
+ * the limit that the machine sets: products for a prefill, memory for a decode. Training steps: bench_train.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -125,19 +125,24 @@ static double median(double *x, uint32_t n)
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-static void print(const bench_run *b, const char *kind, uint32_t tokens, uint32_t context, uint32_t batch, double tok_s,
-                  double of_limit, const char *limit)
+void sv_bench_print(const sv_args *a, const sv_peaks *p, const sv_model *m, const char *kind, uint32_t tokens,
+                    uint32_t context, uint32_t batch, double tok_s, double of_limit, const char *limit)
 {
     sv_live_end();
-    if (sv_arg_on(b->args, SV_FLAG_JSON))
-        sv_out_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:s}", "kind", kind, "model", b->model->path,
-                              "tokens", (json_int_t)tokens, "context", (json_int_t)context, "batch", (json_int_t)batch,
-                              "threads", (json_int_t)b->peaks->n_thread, "tok_s", tok_s, "of_limit", of_limit, "limit",
-                              limit));
+    if (sv_arg_on(a, SV_FLAG_JSON))
+        sv_out_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:s}", "kind", kind, "model", m->path, "tokens",
+                              (json_int_t)tokens, "context", (json_int_t)context, "batch", (json_int_t)batch, "threads",
+                              (json_int_t)p->n_thread, "tok_s", tok_s, "of_limit", of_limit, "limit", limit));
     else
         sv_out("  %-8s %4u tokens at %5u, batch %2u  %8.1f tok/s, %.2f of the %s peak\n", kind, tokens, context, batch,
                tok_s, of_limit, limit);
     sv_out_flush();
+}
+
+static void print(const bench_run *b, const char *kind, uint32_t tokens, uint32_t context, uint32_t batch, double tok_s,
+                  double of_limit, const char *limit)
+{
+    sv_bench_print(b->args, b->peaks, b->model, kind, tokens, context, batch, tok_s, of_limit, limit);
 }
 
 static sv_err prefill(bench_run *b, uint32_t context)
@@ -215,31 +220,42 @@ static sv_err open_engine(const sv_args *a, const sv_model *m, const sizes *cont
     return sv_engine_open(m, &o, out);
 }
 
+static void print_start(const bench_run *b, double seconds)
+{
+    if (sv_arg_on(b->args, SV_FLAG_JSON))
+        sv_out_json(json_pack("{s:s, s:s, s:f, s:f}", "kind", "start", "model", b->model->path, "weight_bytes",
+                              b->weight_bytes, "first_token_s", seconds));
+    else
+        sv_out("%s, %s of weights; start to first token of a prompt of 8: %.2f s\n", b->model->path,
+               sv_bytes_words(b->weight_bytes), seconds);
+}
+
 sv_err sv_bench_model(const sv_args *a, const sv_peaks *p)
 {
     bench_run b = { .args = a, .peaks = p };
     sizes context, batch;
     sv_model *m;
     double start = sv_clock_s(), first, unused;
+    if (!wanted(a, "prefill") && !wanted(a, "decode") && !wanted(a, "train"))
+        return sv_fail(SV_E_ARG, "--kind takes prefill, decode or train, found '%s'", sv_arg_text(a, SV_FLAG_KIND));
     SV_TRY(parse_sizes(a, SV_FLAG_CONTEXT, "context", 1u << 20, &context));
     SV_TRY(parse_sizes(a, SV_FLAG_BATCH, "batch", 256, &batch));
     SV_TRY(sv_open_model(a, a->word[0], &m));
     b.model = m;
     count_work(&b);
-    sv_err err = open_engine(a, m, &context, &batch, &b.engine);
-    if (err == SV_OK) {
+    bool asked = sv_arg_given(a, SV_FLAG_KIND) && wanted(a, "train"), serves = !asked;
+    sv_err err = serves ? open_engine(a, m, &context, &batch, &b.engine) : SV_OK;
+    if (serves && err == SV_OK) {
         err = run_load(&b, 1, 8, 1, &first, &unused);
-        if (err == SV_OK && sv_arg_on(a, SV_FLAG_JSON))
-            sv_out_json(json_pack("{s:s, s:s, s:f, s:f}", "kind", "start", "model", m->path, "weight_bytes",
-                                  b.weight_bytes, "first_token_s", sv_clock_s() - start));
-        else if (err == SV_OK)
-            sv_out("%s, %s of weights; start to first token of a prompt of 8: %.2f s\n", m->path,
-                   sv_bytes_words(b.weight_bytes), sv_clock_s() - start);
+        if (err == SV_OK)
+            print_start(&b, sv_clock_s() - start);
         if (err == SV_OK)
             err = run_all(&b, &context, &batch);
         sv_live_end();
         sv_engine_close(b.engine);
     }
+    if (err == SV_OK && wanted(a, "train"))
+        err = sv_bench_train(a, p, m, b.products, asked);
     sv_model_close(m);
     return err;
 }

@@ -190,6 +190,18 @@ static void test_a_finished_run_is_evaluated_alone(void **state)
     assert_true(cli_has(cli_out, "\"ids_hash\":"));
 }
 
+static void test_bench_has_a_line_for_training_steps(void **state)
+{
+    (void)state;
+    if (cli_missing())
+        skip();
+    assert_int_equal(cli("bench test/golden/models/qwen3 --kind train --json --threads 1"), 0);
+    assert_true(cli_has(cli_out,
+                        "{\"kind\":\"train\",\"model\":\"test/golden/models/qwen3\",\"tokens\":256,\"context\":0,"
+                        "\"batch\":4,\"threads\":1,\"tok_s\":"));
+    assert_int_equal(cli("bench test/golden/models/qwen3 --kind trian"), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_verify_finds_chips_identical),
         cmocka_unit_test(test_chip_test_ends_with_a_tiny_model),
         cmocka_unit_test(test_a_finished_run_is_evaluated_alone),
+        cmocka_unit_test(test_bench_has_a_line_for_training_steps),
     };
     return cmocka_run_group_tests(tests, cli_set_up, cli_tear_down);
 }

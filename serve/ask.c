@@ -51,6 +51,7 @@ static const char *const known_fields[] = { "model",
                                             "ignore_eos",
                                             "echo",
                                             "include_stop_str_in_output",
+                                            "continue_final_message",
                                             "logit_bias",
                                             "best_of",
                                             "suffix" };
@@ -444,6 +445,7 @@ static sv_err read_others(sv_ask *a)
     if (v != NULL && (!json_is_object(v) || json_object_size(v) > 0))
         return unsupported(a, "logit_bias", "not built; leave it out");
     SV_TRY(on_off(a, a->root, "ignore_eos", "ignore_eos", &a->ignore_eos));
+    SV_TRY(on_off(a, a->root, "continue_final_message", "continue_final_message", &a->continue_final));
     return on_off(a, a->root, "include_stop_str_in_output", "include_stop_str_in_output", &a->include_stop);
 }
 

@@ -35,7 +35,7 @@ typedef struct sv_ask {
     uint32_t n_stop;
     bool logprobs;
     uint32_t n_top;
-    bool stream, include_usage, ignore_eos, echo, include_stop, reasoning_in_content;
+    bool stream, include_usage, ignore_eos, echo, include_stop, reasoning_in_content, continue_final;
     json_t *ignored;   /* names of fields without effect, owned */
     const char *param; /* after a failure: the field at fault, or NULL */
 } sv_ask;

@@ -314,6 +314,30 @@ static void wake(void *ctx)
 
 /* ---- prompts ---- */
 
+/* Cuts the rendered chat behind the last message's content, so that the answer goes on with it. */
+static sv_err cut_behind_content(const sv_ask *a, sv_marked *text)
+{
+    const json_t *last = json_array_get(a->messages, json_array_size(a->messages) - 1);
+    const char *content = json_string_value(sv_json_get(last, "content"));
+    size_t n = content ? strlen(content) : 0, at = text->text.n;
+    while (n > 0 && strchr(" \n\t\r", content[n - 1]) != NULL)
+        n--;
+    if (n == 0 || strcmp(json_string_value(sv_json_get(last, "role")), "assistant") != 0)
+        return sv_fail(SV_E_ARG, "continue_final_message needs a last message of the assistant with some text");
+    while (at >= n && memcmp(text->text.p + at - n, content, n) != 0)
+        at--;
+    if (at < n)
+        return sv_fail(SV_E_ARG, "the template does not show the last message as it is, so it cannot be continued");
+    sv_marked cut = { 0 };
+    for (size_t i = 0, from = 0; i < text->n_run && from < at; from = text->run[i++].end) {
+        size_t end = text->run[i].end < at ? text->run[i].end : at;
+        sv_marked_add(&cut, (sv_str){ text->text.p + from, end - from }, text->run[i].trusted);
+    }
+    sv_marked_done(text);
+    *text = cut;
+    return SV_OK;
+}
+
 sv_err sv_render(const sv_served *h, const sv_ask *a, sv_marked *text, sv_ids *ids, bool *in_thought)
 {
     const sv_model *m = h->model;
@@ -322,11 +346,13 @@ sv_err sv_render(const sv_served *h, const sv_ask *a, sv_marked *text, sv_ids *i
                              .kwargs = a->kwargs,
                              .bos_token = m->bos_token,
                              .eos_token = m->eos_token,
-                             .add_generation_prompt = true };
+                             .add_generation_prompt = !a->continue_final };
     if (m->chat_template == NULL)
         return sv_fail(SV_E_UNSUPPORTED, "this model has no chat template; use /v1/completions%s%s",
                        m->template_problem ? ": " : "", m->template_problem ? m->template_problem : "");
     SV_TRY(sv_template_render(m->chat_template, &in, text));
+    if (a->continue_final)
+        SV_TRY(cut_behind_content(a, text));
     SV_TRY(sv_tokenizer_encode(m->tokenizer, text, ids));
     sv_str end = view(&text->text);
     while (end.n > 0 && strchr(" \n\t", end.p[end.n - 1]) != NULL)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs PyPI's openai client, in an environment of its own, against a server started here. Needs the network once and the
+# Runs PyPI's openai client, in an environment of its own, against a server started here; with Debian's chromium and
+# chromium-driver also the chat page in a browser (screenshots in BUILD/clients/shots). Needs the network once and the
 # model of `make demo`. Exit 77: one of them is not there. clients.sh BUILD [MODEL]
 set -eu
 build=$1
@@ -11,7 +12,8 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import openai' 2>/dev
     python3 -m venv "$venv" && "$venv/bin/pip" install -q openai || { echo "clients: openai could not be installed"; exit 77; }
 fi
 log=$build/clients/serve.log
-"$build/samsvar" serve "$model" --port 0 --ctx 2048 --max-running 8 --json >"$log" 2>&1 &
+rm -f "$build"/clients/chats.db*
+"$build/samsvar" serve "$model" '<img>=test/golden/models/qwen3' --port 0 --ctx 2048 --max-running 8 --chats "$build/clients/chats.db" --json >"$log" 2>&1 &
 pid=$!
 trap 'kill $pid 2>/dev/null || true' EXIT
 port=""
@@ -23,3 +25,9 @@ for _ in $(seq 300); do
 done
 [ -n "$port" ] || { echo "clients: the server did not start" >&2; exit 1; }
 "$venv/bin/python" test/clients/openai_client.py "http://127.0.0.1:$port"
+if [ -x /usr/bin/chromium ] && [ -x /usr/bin/chromedriver ] &&
+    { "$venv/bin/python" -c 'import selenium' 2>/dev/null || "$venv/bin/pip" install -q selenium; }; then
+    "$venv/bin/python" test/clients/page.py "http://127.0.0.1:$port" "$build/clients/shots"
+else
+    echo "clients: the page was not tried: it needs chromium, chromium-driver and selenium"
+fi

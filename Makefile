@@ -113,7 +113,7 @@ $(B)/bench/%: bench/%.c $(B)/libsamsvar.a
 # Fuzzers: readers of what others wrote, and what they stand on.
 FUZZ_CC   = clang-14 -std=gnu11 -D_GNU_SOURCE -O1 -g -MMD -MP -Iinclude -I. $(BITS_FLAGS) $(PKG_CFLAGS) -fno-sanitize-recover=all
 FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(wildcard base/*.c format/*.c text/*.c train/recipe*.c train/task*.c train/verify*.c \
-            http/limits.c serve/ask.c serve/cut.c infer/sample.c infer/select.c infer/row.c))
+            http/limits.c serve/ask.c serve/ask_chat.c serve/cut.c infer/gram.c infer/schema.c infer/guide.c infer/vocab.c infer/sample.c infer/select.c infer/row.c))
 $(B)/fuzz/obj/%.o: %.c tools/flags.mk
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c $< -o $@

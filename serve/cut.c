@@ -18,6 +18,7 @@ void sv_cut_done(sv_cut *c)
 {
     sv_bytes_done(&c->held);
     sv_bytes_done(&c->mark);
+    sv_bytes_done(&c->block);
 }
 
 static void drop_front(sv_bytes *b, size_t n)
@@ -68,10 +69,10 @@ static void give(sv_cut *c, const char *p, size_t n, sv_bytes *think, sv_bytes *
 }
 
 /* How much of the marked text is certain; line ends before a close mark belong to the mark. */
-static size_t certain(const sv_cut *c)
+static size_t certain(const sv_cut *c, const char *mark)
 {
     sv_str s = { c->mark.p, c->mark.n };
-    s.n -= may_begin(s, close_mark, sizeof close_mark - 1);
+    s.n -= may_begin(s, mark, strlen(mark));
     while (s.n > 0 && s.p[s.n - 1] == '\n')
         s.n--;
     return s.n;
@@ -97,13 +98,56 @@ static bool decide_start(sv_cut *c, bool at_end)
     return true;
 }
 
+/* Ends the block at its close mark, or with the text. */
+static void take_block(sv_cut *c, bool at_end)
+{
+    size_t n_mark = strlen(c->tool_close);
+    const char *p = memmem(c->mark.p, c->mark.n, c->tool_close, n_mark);
+    if (p == NULL && !at_end)
+        return;
+    size_t n = p != NULL ? (size_t)(p - c->mark.p) : c->mark.n;
+    sv_bytes_clear(&c->block);
+    sv_bytes_add(&c->block, n > 0 ? c->mark.p : "", n);
+    c->has_block = true;
+    c->block_closed = p != NULL;
+    drop_front(&c->mark, p != NULL ? n + n_mark : n);
+    c->state = SV_CUT_ANSWER;
+    c->has_text = false;
+}
+
+/* An answer with blocks of calls in it; line ends before and behind them belong to them. */
+static void split_tools(sv_cut *c, bool at_end, sv_bytes *think, sv_bytes *answer)
+{
+    size_t n_mark = strlen(c->tool_open);
+    while (c->mark.n > 0 && !c->has_block) {
+        if (c->state == SV_CUT_TOOL) {
+            take_block(c, at_end);
+            if (!c->has_block)
+                return;
+            continue;
+        }
+        const char *p = memmem(c->mark.p, c->mark.n, c->tool_open, n_mark);
+        size_t n = p != NULL ? (size_t)(p - c->mark.p) : at_end ? c->mark.n : certain(c, c->tool_open), keep = n;
+        while (p != NULL && keep > 0 && c->mark.p[keep - 1] == '\n')
+            keep--;
+        give(c, c->mark.p, keep, think, answer);
+        drop_front(&c->mark, p != NULL ? n + n_mark : n);
+        if (p == NULL)
+            return;
+        c->state = SV_CUT_TOOL;
+    }
+    if (at_end && c->state == SV_CUT_TOOL && !c->has_block)
+        take_block(c, true);
+}
+
 static void split(sv_cut *c, bool at_end, sv_bytes *think, sv_bytes *answer)
 {
-    if (c->mark.n == 0 || (c->state == SV_CUT_START && !decide_start(c, at_end)))
+    bool tool = c->state == SV_CUT_TOOL;
+    if ((c->mark.n == 0 && !tool) || c->has_block || (c->state == SV_CUT_START && !decide_start(c, at_end)))
         return;
     if (c->state == SV_CUT_THINK) {
         const char *p = memmem(c->mark.p, c->mark.n, close_mark, sizeof close_mark - 1);
-        size_t n = p != NULL ? (size_t)(p - c->mark.p) : at_end ? c->mark.n : certain(c);
+        size_t n = p != NULL ? (size_t)(p - c->mark.p) : at_end ? c->mark.n : certain(c, close_mark);
         size_t keep = n;
         while ((p != NULL || at_end) && keep > 0 && c->mark.p[keep - 1] == '\n')
             keep--;
@@ -114,7 +158,9 @@ static void split(sv_cut *c, bool at_end, sv_bytes *think, sv_bytes *answer)
         c->state = SV_CUT_ANSWER;
         c->has_text = false;
     }
-    if (c->mark.n > 0) {
+    if (c->tool_open != NULL) {
+        split_tools(c, at_end, think, answer);
+    } else if (c->mark.n > 0) {
         give(c, c->mark.p, c->mark.n, think, answer);
         sv_bytes_clear(&c->mark);
     }
@@ -123,6 +169,8 @@ static void split(sv_cut *c, bool at_end, sv_bytes *think, sv_bytes *answer)
 void sv_cut_put(sv_cut *c, sv_str text, sv_bytes *think, sv_bytes *answer)
 {
     size_t n_found = 0, hold = 0;
+    if (text.n == 0 && c->tool_open != NULL)
+        split(c, false, think, answer);
     if (c->stopped || text.n == 0)
         return;
     sv_bytes_add(&c->held, text.p, text.n);

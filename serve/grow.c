@@ -4,19 +4,24 @@
 #include "serve/grow.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #define LOGPROB_NONE -9999.0 /* JSON has no minus infinity */
 
-void sv_grow_init(sv_grow *g, const sv_model *m, const sv_ask *ask, bool chat, bool in_thought)
+void sv_grow_init(sv_grow *g, const sv_model *m, const sv_ask *ask, bool chat, bool in_thought, sv_tool_format tools)
 {
-    *g = (sv_grow){ .m = m, .ask = ask, .chat = chat };
+    *g = (sv_grow){ .m = m, .ask = ask, .chat = chat, .tools = tools };
     sv_decoder_init(&g->decoder, m->tokenizer, false);
     sv_cut_init(&g->cut, ask->stop, ask->n_stop, ask->include_stop, chat && !ask->reasoning_in_content, in_thought);
+    g->cut.tool_open = sv_tool_open(tools);
+    g->cut.tool_close = sv_tool_close(tools);
 }
 
 void sv_grow_done(sv_grow *g)
 {
     sv_cut_done(&g->cut);
+    sv_tool_calls_done(&g->calls);
     sv_bytes_done(&g->think);
     sv_bytes_done(&g->answer);
     sv_ids_done(&g->ids);
@@ -92,20 +97,68 @@ json_t *sv_grow_logprobs(sv_grow *g)
     return json_pack("{s:o, s:n}", "content", t, "refusal");
 }
 
+void sv_grow_score(sv_grow *g, const sv_event *ev)
+{
+    add_completion_logprob(g, ev);
+    if (ev->position == 0) { /* nothing stands before the first token */
+        json_array_set_new(json_object_get(g->tokens, "token_logprobs"), 0, json_null());
+        json_array_set_new(json_object_get(g->tokens, "top_logprobs"), 0, json_null());
+    }
+    g->n_text += sv_tokenizer_piece(g->m->tokenizer, ev->id).n;
+}
+
+static sv_str view(const sv_bytes *b)
+{
+    return (sv_str){ b->p ? b->p : "", b->n };
+}
+
+/* A block of calls that has ended, or is content after all. */
+static void take_block(sv_grow *g)
+{
+    sv_cut *c = &g->cut;
+    c->has_block = false;
+    if (sv_tool_parse(g->tools, view(&c->block), &g->calls) == SV_OK)
+        return;
+    snprintf(g->tool_error, sizeof g->tool_error, "%s", sv_err_text());
+    sv_bytes_text(&g->answer, c->tool_open);
+    sv_bytes_add(&g->answer, view(&c->block).p, c->block.n);
+    if (c->block_closed)
+        sv_bytes_text(&g->answer, c->tool_close);
+    c->n_answer += c->block.n + 1;
+}
+
+static void put(sv_grow *g, const sv_bytes *text)
+{
+    sv_cut_put(&g->cut, view(text), &g->think, &g->answer);
+    while (g->cut.has_block) {
+        take_block(g);
+        sv_cut_put(&g->cut, SV_STR(""), &g->think, &g->answer);
+    }
+}
+
 static void end(sv_grow *g, const char *why)
 {
     sv_bytes rest = { 0 };
     sv_decoder_end(&g->decoder, &rest);
-    sv_cut_put(&g->cut, (sv_str){ rest.p ? rest.p : "", rest.n }, &g->think, &g->answer);
-    sv_cut_end(&g->cut, &g->think, &g->answer);
+    put(g, &rest);
+    do {
+        if (g->cut.has_block)
+            take_block(g);
+        sv_cut_end(&g->cut, &g->think, &g->answer);
+    } while (g->cut.has_block);
     sv_bytes_done(&rest);
     g->finish = g->cut.stopped ? "stop" : why;
+    if (g->calls.n > 0 && strcmp(g->finish, "stop") == 0)
+        g->finish = "tool_calls";
 }
 
-/* Marks of thought are text to us even where the vocabulary calls them special. */
-static bool is_mark(sv_str piece)
+/* Marks of thoughts and calls are text to us even where the vocabulary calls them special. */
+static bool is_mark(const sv_grow *g, sv_str piece)
 {
-    return sv_str_is(piece, "<think>") || sv_str_is(piece, "</think>");
+    if (sv_str_is(piece, "<think>") || sv_str_is(piece, "</think>"))
+        return true;
+    return g->tools != SV_TOOLS_NONE &&
+           (sv_str_starts(piece, "<｜tool") || sv_str_is(piece, "<tool_call>") || sv_str_is(piece, "</tool_call>"));
 }
 
 bool sv_grow_take(sv_grow *g, const sv_event *ev)
@@ -126,11 +179,11 @@ bool sv_grow_take(sv_grow *g, const sv_event *ev)
     if (!is_last) {
         sv_str piece = sv_tokenizer_piece(g->m->tokenizer, ev->id);
         sv_decoder_put(&g->decoder, ev->id, &text);
-        if (text.n == 0 && g->cut.split && is_mark(piece))
+        if (text.n == 0 && g->cut.split && is_mark(g, piece))
             sv_bytes_add(&text, piece.p, piece.n);
     }
     g->n_text += text.n;
-    sv_cut_put(&g->cut, (sv_str){ text.p ? text.p : "", text.n }, &g->think, &g->answer);
+    put(g, &text);
     sv_bytes_done(&text);
     if (!g->cut.stopped)
         return false;

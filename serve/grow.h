@@ -10,6 +10,7 @@
 #include "model/model.h"
 #include "serve/cut.h"
 #include "serve/serve_impl.h"
+#include "serve/tools.h"
 
 typedef struct sv_grow {
     const sv_model *m;
@@ -22,10 +23,17 @@ typedef struct sv_grow {
     sv_ids ids;             /* drawn, the end token included */
     size_t n_text;          /* bytes decoded so far: text_offset */
     uint32_t n_reasoning, n_cached;
-    const char *finish; /* NULL: it runs */
+    sv_tool_format tools;
+    sv_tool_calls calls;
+    size_t n_said;        /* calls that a stream has told */
+    char tool_error[200]; /* why a block of calls was none; "": all were */
+    const char *finish;   /* NULL: it runs */
 } sv_grow;
 
-void sv_grow_init(sv_grow *g, const sv_model *m, const sv_ask *ask, bool chat, bool in_thought);
+/* tools: the form of calls to look for. */
+void sv_grow_init(sv_grow *g, const sv_model *m, const sv_ask *ask, bool chat, bool in_thought, sv_tool_format tools);
+/* A prompt token that is echoed, with its log-prob. */
+void sv_grow_score(sv_grow *g, const sv_event *ev);
 void sv_grow_done(sv_grow *g);
 /* True: a stop string has ended it, and the engine should be told. */
 bool sv_grow_take(sv_grow *g, const sv_event *ev);

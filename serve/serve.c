@@ -344,6 +344,8 @@ static const route routes[] = {
     { "POST", "/chat/completions", chat },
     { "POST", "/v1/completions", completion },
     { "POST", "/completions", completion },
+    { "POST", "/v1/responses", sv_respond },
+    { "POST", "/responses", sv_respond },
     { "GET", "/v1/models", sv_api_models },
     { "GET", "/models", sv_api_models },
     { "GET", "/samsvar/models", sv_api_admin_list },
@@ -356,8 +358,8 @@ static const route routes[] = {
 };
 
 static const char not_found[] = "no such path; there are /, /health, /metrics, /v1/models, /samsvar/models, "
-                                "/samsvar/chats, /samsvar/prove, /v1/chat/completions, "
-                                "/v1/completions, /tokenize, /detokenize and /apply-template";
+                                "/samsvar/chats, /samsvar/prove, /v1/chat/completions, /v1/completions, "
+                                "/v1/responses, /tokenize, /detokenize and /apply-template";
 
 /* The page's own files need no key: they hold nothing of anybody. */
 static bool reply_page(sv_http_request *r)

@@ -66,6 +66,8 @@ uint64_t sv_random_seed(void); /* below 2^53 */
 
 /* completion.c: /v1/chat/completions and /v1/completions */
 void sv_complete(sv_serve *s, sv_http_request *r, bool chat);
+/* responses.c: /v1/responses */
+void sv_respond(sv_serve *s, sv_http_request *r);
 /* Ids of a chat, and whether their end opens a thought. */
 sv_err sv_render(const sv_served *h, const sv_ask *a, sv_marked *text, sv_ids *ids, bool *in_thought);
 

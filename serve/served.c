@@ -242,6 +242,7 @@ void sv_served_close(sv_served *h)
         sv_engine_close(h->engine);
         sv_model_close(h->own_model);
     }
+    sv_vocab_drop(h->vocab);
     sv_mem_free(h->hasher);
     sv_mem_free(h->id);
     sv_mem_free(h);

@@ -17,6 +17,7 @@ typedef struct sv_served {
     sv_work *work;
     sv_ask_rules rules;
     int64_t created;
+    sv_vocab *vocab;          /* atomic: made when a guide is first asked for */
     struct sv_hasher *hasher; /* makes the fingerprint beside the first requests */
     uint32_t refs;            /* atomic */
     bool own;                 /* model and engine are closed with it */

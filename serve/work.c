@@ -29,7 +29,8 @@ struct sv_turn {
     sv_turn *next; /* in the work's list */
     sv_work *w;
     sv_request request; /* prompt and stop are the turn's own */
-    uint32_t *prompt, *stop;
+    uint32_t *prompt, *stop, *close;
+    sv_logit_bias *bias;
     choice choice[SV_ASK_MAX_CHOICE];
     uint32_t n, n_done;
     bool posted, dropped, failed;
@@ -104,6 +105,9 @@ static void free_turn(sv_turn *t)
     sv_mem_free(t->event);
     sv_mem_free(t->prompt);
     sv_mem_free(t->stop);
+    sv_mem_free(t->close);
+    sv_mem_free(t->bias);
+    sv_guide_drop(t->request.guide);
     sv_mem_free(t);
 }
 
@@ -181,7 +185,7 @@ static sv_turn *find(sv_work *w, sv_ticket ticket, uint32_t *i)
     return NULL;
 }
 
-static void count_token(sv_work *w, sv_turn *t, choice *c)
+static void count_token(sv_work *w, sv_turn *t, choice *c, bool is_token)
 {
     uint64_t now = sv_clock_ns();
     if (c->last_ns == 0) {
@@ -192,7 +196,7 @@ static void count_token(sv_work *w, sv_turn *t, choice *c)
         sv_histogram_add(&w->m.inter_token, (double)(now - c->last_ns) * 1e-9);
     }
     c->last_ns = now;
-    w->m.output_tokens++;
+    w->m.output_tokens += is_token;
 }
 
 static void hand_out(sv_work *w, const sv_event *ev)
@@ -214,7 +218,7 @@ static void hand_out(sv_work *w, const sv_event *ev)
     } else if (c->done || c->cancel) {
         return;
     } else {
-        count_token(w, t, c);
+        count_token(w, t, c, ev->kind == SV_EVENT_TOKEN);
     }
     turn_event item = { i, *ev };
     SV_PUSH(t->event, t->n_event, t->cap_event, item);
@@ -323,6 +327,13 @@ sv_err sv_turn_post(sv_work *w, const sv_request *r, uint32_t n, sv_turn **out)
     t->request = *r;
     t->request.prompt = t->prompt = copy_ids(r->prompt, r->n_prompt);
     t->request.stop = t->stop = copy_ids(r->stop, r->n_stop);
+    t->request.thought.close = t->close = copy_ids(r->thought.close, r->thought.n_close);
+    t->bias = sv_mem_new(((size_t)r->sampling.n_bias + 1) * sizeof *t->bias);
+    if (r->sampling.n_bias > 0)
+        memcpy(t->bias, r->sampling.bias, r->sampling.n_bias * sizeof *t->bias);
+    t->request.sampling.bias = t->bias;
+    if (r->guide != NULL)
+        sv_guide_hold(r->guide);
     t->n = n;
     t->start_ns = sv_clock_ns();
     cond_make(&t->more);

@@ -27,6 +27,7 @@
 
 #define MODEL "test/golden/models/qwen3"
 
+static const char *model_path = MODEL;
 static sv_model *model;
 static sv_engine *engine;
 static sv_serve *server;
@@ -43,7 +44,7 @@ static inline void start_server(const char *keys)
     sv_model_opts mo = { 0 };
     sv_engine_opts eo = { .chip = "cpu", .max_running = 4, .chunk = 16, .prefix = true };
     sv_serve_opts so = { .port = 0, .id = "tiny", .max_queue = 12, .max_body = 1 << 20, .api_keys = keys };
-    ok(sv_model_open(MODEL, &mo, &model));
+    ok(sv_model_open(model_path, &mo, &model));
     ok(sv_engine_open(model, &eo, &engine));
     n_free = sv_engine_free_pages(engine);
     ok(sv_serve_start(&so, &server));

@@ -210,8 +210,8 @@ static void test_a_wrong_field_is_named_with_what_is_allowed(void **state)
         { "\"frequency_penalty\":[]", "frequency_penalty is a list" },
         { "\"model\":\"other\"", "there is tiny" },
         { "\"model\":7", "model is 7" },
-        { "\"logit_bias\":{\"1\":5}", "logit_bias" },
-        { "\"response_format\":{\"type\":\"json_object\"}", "response_format" },
+        { "\"logit_bias\":{\"1\":500}", "logit_bias" },
+        { "\"response_format\":{\"type\":\"json\"}", "response_format" },
         { "\"suffix\":\"x\"", "suffix" },
         { "\"best_of\":4", "best_of" },
     };

@@ -10,6 +10,7 @@
 #include "base/sha.h"
 #include "base/thread.h"
 #include "chip/registry.h"
+#include "serve/form.h"
 #include "serve/grow.h"
 
 #define WAIT_MS 200u
@@ -20,8 +21,9 @@ typedef struct proof {
     sv_served *h;
     sv_http_request *r;
     sv_ask ask;
-    bool chat, in_thought;
-    sv_ids prompt, here, there;
+    bool chat;
+    sv_thought_at at;
+    sv_ids prompt, here, there, close;
     char chip[MAX_CHIP], own_chip[MAX_CHIP], claimed[65];
     bool counted; /* it holds s->proving */
     bool gone;    /* atomic: nobody waits for it */
@@ -45,13 +47,18 @@ static void sha_of(const sv_ids *ids, char hex[65])
     sv_sha_hex(sum, hex);
 }
 
-static void request_of(const proof *p, sv_request *out)
+/* The caller drops out->guide: each engine has one of its own. */
+static sv_err request_of(proof *p, sv_request *out)
 {
     *out = (sv_request){ .prompt = p->prompt.id,
                          .n_prompt = (uint32_t)p->prompt.n,
                          .max_tokens = p->ask.max_tokens,
                          .sampling = p->ask.sampling,
                          .ignore_eos = p->ask.ignore_eos };
+    p->close.n = 0;
+    if (p->chat)
+        SV_TRY(sv_form_thought(p->h, &p->ask, p->at, p->h->rules.n_ctx - out->n_prompt, &p->close, &out->thought));
+    return sv_form_guide(p->h, &p->ask, p->at, &out->guide);
 }
 
 static bool is_over(const proof *p)
@@ -67,9 +74,11 @@ static sv_err run_here(proof *p)
     sv_turn *turn;
     sv_grow g;
     sv_err err = SV_OK;
-    request_of(p, &q);
-    SV_TRY(sv_turn_post(p->h->work, &q, 1, &turn));
-    sv_grow_init(&g, p->h->model, &p->ask, p->chat, p->in_thought);
+    SV_TRY(request_of(p, &q));
+    err = sv_turn_post(p->h->work, &q, 1, &turn);
+    sv_guide_drop(q.guide);
+    SV_TRY(err);
+    sv_grow_init(&g, p->h->model, &p->ask, p->chat, p->at == SV_THOUGHT_OPEN, SV_TOOLS_NONE);
     for (bool on = true; on && err == SV_OK;) {
         sv_event ev;
         uint32_t i;
@@ -103,9 +112,11 @@ static sv_err draw_there(proof *p, sv_engine *e)
     sv_request q;
     sv_ticket ticket;
     bool has = true;
-    request_of(p, &q);
+    SV_TRY(request_of(p, &q));
     q.max_tokens = (uint32_t)p->here.n;
-    SV_TRY(sv_engine_post(e, &q, &ticket));
+    sv_err err = sv_engine_post(e, &q, &ticket);
+    sv_guide_drop(q.guide);
+    SV_TRY(err);
     while (has) {
         sv_event ev;
         SV_TRY(sv_engine_next(e, &ev, &has));
@@ -219,6 +230,7 @@ static void finish(void *ctx)
     sv_ids_done(&p->prompt);
     sv_ids_done(&p->here);
     sv_ids_done(&p->there);
+    sv_ids_done(&p->close);
     sv_ask_done(&p->ask);
     sv_served_put(p->h);
     sv_mem_free(p);
@@ -228,11 +240,13 @@ static void finish(void *ctx)
 
 static sv_err read_prompt(proof *p)
 {
-    const json_t *v = p->ask.prompt;
+    const json_t *v = sv_ask_prompt(&p->ask, 0);
     const sv_model *m = p->h->model;
     if (p->chat) {
         sv_marked text = { 0 };
-        sv_err err = sv_render(p->h, &p->ask, &text, &p->prompt, &p->in_thought);
+        bool in_thought;
+        sv_err err = sv_render(p->h, &p->ask, &text, &p->prompt, &in_thought);
+        p->at = err == SV_OK ? sv_thought_of(m, (sv_str){ text.text.p, text.text.n }) : p->at;
         sv_marked_done(&text);
         return err;
     }
@@ -269,8 +283,8 @@ static sv_err read_request(proof *p, const json_t *o)
     sv_err err = sv_ask_parse((sv_str){ text.p, text.n }, p->chat, &p->h->rules, &p->ask);
     sv_bytes_done(&text);
     SV_TRY(err);
-    if (p->ask.n != 1)
-        return sv_fail(SV_E_ARG, "n is %u; one answer at a time is proved", p->ask.n);
+    if (p->ask.n != 1 || p->ask.n_prompt != 1)
+        return sv_fail(SV_E_ARG, "n is %u for %u prompts; one answer at a time is proved", p->ask.n, p->ask.n_prompt);
     if (!p->ask.has_seed && p->ask.sampling.temperature > 0)
         return sv_fail(SV_E_ARG, "seed is missing; the reply to prove tells it in samsvar.seed");
     p->ask.sampling.stream = 1;

@@ -2,7 +2,12 @@
  * samsvar serve: the server's start, its line of state, and its end by signal.
  */
 #include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -104,6 +109,25 @@ static void reload(const sv_args *a, sv_serve *s)
     sv_arena_drop(arena);
 }
 
+/* Type=notify of systemd: one datagram when requests can come. */
+static void tell_manager(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    if (path == NULL || strlen(path) >= sizeof at.sun_path || (path[0] != '/' && path[0] != '@'))
+        return;
+    memcpy(at.sun_path, path, strlen(path));
+    if (path[0] == '@')
+        at.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    socklen_t n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&at, n) < 0)
+        sv_warn("the service manager could not be told: %s", state);
+    close(fd);
+}
+
 static sv_err serve_until_signal(const sv_args *a, sv_serve *s, const char *host, const list *l)
 {
     double start = sv_clock_s();
@@ -118,11 +142,13 @@ static sv_err serve_until_signal(const sv_args *a, sv_serve *s, const char *host
             sv_clock_s() - start, sv_arg_given(a, SV_FLAG_TLS_CERT) ? "https" : "http", v6 ? "[" : "", host,
             v6 ? "]" : "", (unsigned)sv_serve_port(s), l->n, l->n == 1 ? "model" : "models",
             (unsigned)sv_arg_u64(a, SV_FLAG_MAX_RUNNING));
+    tell_manager("READY=1");
     while (sv_interrupts == 0) {
         if (hangups > 0)
             reload(a, s);
         poll(NULL, 0, 100);
     }
+    tell_manager("STOPPING=1");
     sv_note("stopping: running answers have %llu s to end; once more stops at once",
             (unsigned long long)sv_arg_u64(a, SV_FLAG_DRAIN));
     if (!sv_serve_drain(s, (double)sv_arg_u64(a, SV_FLAG_DRAIN)))

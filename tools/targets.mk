@@ -9,6 +9,7 @@ help:
 	@echo "make bench     speed beside the machine's measured peaks"
 	@echo "make emulate   AVX-512 as true instructions under the emulator Bochs (tens of minutes)"
 	@echo "make install   PREFIX=/usr/local DESTDIR="
+	@echo "make deb       a Debian package with unit, man page and completions"
 	@echo "make deps      installs the Debian packages that the above need"
 
 deps:
@@ -52,6 +53,10 @@ clients: all
 	@sh tools/clients.sh $(B)
 bench: all
 	@$(B)/samsvar bench
+# A Debian package of what `make install` installs; checked by lintian when that is there.
+.PHONY: deb
+deb: all
+	@sh tools/deb.sh $(B)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/samsvar $(DESTDIR)$(PREFIX)/include/samsvar

@@ -247,6 +247,7 @@ async function open(c) {
     } catch (e) { say(e.message); return; }
   }
   now = c;
+  shown = shownAtOnce;
   $("side").classList.remove("open");
   show();
 }
@@ -346,7 +347,7 @@ function editNode(m) {
 }
 
 function thumb(m, up) {
-  const b = button(up ? "\ud83d\udc4d" : "\ud83d\udc4e", async () => {
+  const b = button(up ? "Good" : "Bad", async () => {
     const label = m.label === up ? null : up;
     try {
       if (now.kept) await api("PUT", "chats/" + now.id + "/labels/" + m.id, { label });
@@ -422,12 +423,27 @@ function emptyNode() {
   return e;
 }
 
+const shownAtOnce = 120;
+let shown = shownAtOnce; // turns on the page; those before them come by a button
+
+function earlierNode(n) {
+  const b = button("Show " + Math.min(n, shownAtOnce) + " earlier messages", () => {
+    const below = $("log").scrollHeight;
+    shown += shownAtOnce;
+    show();
+    $("log").scrollTop = $("log").scrollHeight - below;
+  });
+  b.className = "earlier";
+  return b;
+}
+
 function show() {
   sessionStorage.setItem("samsvar-now", now.id);
-  const path = pathOf(now), nodes = path.map((m, i) => {
+  const whole = pathOf(now), path = whole.slice(-shown), nodes = path.map((m, i) => {
     const group = m.group && i === path.length - 1 ? children(now, m.parent).filter((o) => o.group === m.group) : [];
     return group.length > 1 ? sideNode(m, group) : turnNode(m);
   });
+  if (whole.length > shown) nodes.unshift(earlierNode(whole.length - shown));
   $("log").replaceChildren(...(nodes.length ? nodes : [emptyNode()]));
   $("log").scrollTop = $("log").scrollHeight;
   $("send").hidden = running.size > 0;

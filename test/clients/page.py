@@ -173,6 +173,7 @@ def test_side_by_side():
     assert len(css(".side .turn")) == 2, "two answers"
     press(css(".side .turn")[1], "Go on from this one")
     assert "chosen" in css(".side .turn")[1].get_attribute("class")
+    press(css(".side .turn")[0], "Go on from this one")
     passed("two models side by side")
     d.save_screenshot(os.path.join(SHOTS, "side-1400.png"))
     one("#model").click()

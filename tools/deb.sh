@@ -31,7 +31,6 @@ gzip -9nf "$root/usr/share/man/man1/samsvar.1"
 cat >"$doc/copyright" <<END
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: samsvar
-Source: https://github.com/samsvar/samsvar
 
 Files: *
 Copyright: 2026 The Samsvar authors
@@ -56,7 +55,6 @@ Architecture: $arch
 Maintainer: Samsvar maintainers <maintainers@samsvar.example>
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: $depends
-Homepage: https://github.com/samsvar/samsvar
 Description: reasoning models, trained and served with the same bits on every chip
  One program trains reasoning models, verifies that chips agree bit by bit, and
  serves models behind an OpenAI-compatible API with a chat page. No answer

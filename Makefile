@@ -15,7 +15,7 @@ PKG_CFLAGS  = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS    = $(shell pkg-config --libs $(PKGS))
 
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE $(OPT) -g -fPIC -pthread -MMD -MP -Iinclude -I. -I$(B)/gen $(BITS_FLAGS) \
-             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(HAVE_SQLITE),-DSV_HAVE_SQLITE) $(DEFS)
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(HAVE_SQLITE),-DSV_HAVE_SQLITE) $(if $(HAVE_CURL),-DSV_HAVE_CURL) $(DEFS)
 LINK       = $(CC) $(if $(SAN),-fsanitize=$(SAN)) -pthread -rdynamic
 LIBS       = $(PKG_LIBS) -lm -ldl
 
@@ -26,6 +26,9 @@ ifneq ($(HAVE_HTTP),)
   PKGS   += libmicrohttpd
   FLOORS += http serve
 endif
+# `samsvar pull` needs libcurl; only the program is linked with it.
+HAVE_CURL := $(shell pkg-config --exists libcurl && echo yes)
+CURL_LIBS := $(if $(HAVE_CURL),$(shell pkg-config --libs libcurl))
 # The run log's SQLite file; without it there is log.jsonl.
 HAVE_SQLITE := $(shell pkg-config --exists sqlite3 && echo yes)
 ifneq ($(HAVE_SQLITE),)
@@ -85,7 +88,7 @@ $(B)/libsamsvar-test.a: $(TEST_OBJ)
 	$(Q)$(AR) rcs $@ $^
 $(B)/samsvar: $(CLI_OBJ) $(B)/libsamsvar.a
 	$(call say,LINK,$@)
-	$(Q)$(LINK) $^ $(LIBS) -ledit -o $@
+	$(Q)$(LINK) $^ $(LIBS) $(CURL_LIBS) -ledit -o $@
 
 PAGE_TEXT := serve/page/page.html serve/page/page.css serve/page/page.js
 $(B)/gen/serve_page.inc: $(PAGE_TEXT) tools/embed.sh

@@ -300,6 +300,14 @@ sv_err sv_file_log_write(sv_file_log *f, sv_str line)
     return e;
 }
 
+sv_err sv_file_log_add(sv_file_log *f, const void *data, size_t n)
+{
+    if (!sv_io_write_all(f->fd, data, n))
+        return sv_io_fail(errno, f->path, "write to it");
+    f->bytes += n;
+    return SV_OK;
+}
+
 sv_err sv_file_log_sync(sv_file_log *f)
 {
     return sv_io_fsync(f->fd) ? SV_OK : sv_io_fail(errno, f->path, "bring it to the disk");

@@ -37,6 +37,7 @@ sv_err sv_file_write(const char *path, sv_str data); /* open, write, commit */
 typedef struct sv_file_log sv_file_log;
 sv_err sv_file_log_open(const char *path, sv_file_log **out);
 sv_err sv_file_log_write(sv_file_log *f, sv_str line);
+sv_err sv_file_log_add(sv_file_log *f, const void *data, size_t n); /* bytes as they are, no line end */
 sv_err sv_file_log_sync(sv_file_log *f);
 sv_err sv_file_log_cut(sv_file_log *f, uint64_t bytes); /* truncate to a length */
 uint64_t sv_file_log_bytes(const sv_file_log *f);

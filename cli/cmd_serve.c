@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/cmd.h"
+#include "cli/hub.h"
 #include "serve/serve.h"
 
 #define MAX_LIST (1u << 20)
@@ -26,6 +27,10 @@ static const char *name_of(sv_arena *arena, const char *path)
 {
     char *text = sv_arena_text(arena, path);
     size_t n = strlen(text);
+    if (sv_hub_is_name(text)) { /* hf:OWNER/NAME@REV:FILE -> NAME */
+        text[3 + strcspn(text + 3, "@:")] = '\0';
+        return sv_path_base(text);
+    }
     while (n > 1 && text[n - 1] == '/')
         text[--n] = '\0';
     char *name = sv_arena_text(arena, sv_path_base(text));
@@ -75,6 +80,9 @@ static sv_err read_list(const sv_args *a, sv_arena *arena, list *l)
                 add_word(l, arena, line);
         }
     }
+    for (size_t i = 0; i < l->n; i++)
+        if (sv_hub_is_name(l->path[i]))
+            return sv_hub_find(l->path[i], arena, &l->path[i]); /* not in the cache: the sentence says what to do */
     return l->n > 0 ? SV_OK : sv_fail(SV_E_ARG, "no model is named; give MODEL, NAME=PATH or --models FILE");
 }
 

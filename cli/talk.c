@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/cmd.h"
+#include "cli/hub.h"
 
 #define MAX_TEXT (64u << 20)
 #define DEFAULT_CTX 8192u
@@ -46,6 +47,9 @@ const char *sv_newest_model(sv_arena *arena, const char *path)
 {
     char **name;
     size_t n;
+    const char *found;
+    if (sv_hub_is_name(path)) /* not there: the name stays, and opening it says what to do */
+        return sv_hub_find(path, arena, &found) == SV_OK ? found : path;
     if (!sv_file_is_dir(path) || sv_file_exists(sv_path_join(arena, path, "config.json")) ||
         sv_file_list(path, arena, &name, &n) != SV_OK)
         return path;
@@ -62,6 +66,11 @@ sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out)
         opts.adapter = sv_arg_text(a, SV_FLAG_ADAPTER);
     double start = sv_clock_s();
     sv_arena *arena = sv_arena_make();
+    const char *found;
+    if (sv_hub_is_name(path) && sv_hub_find(path, arena, &found) != SV_OK) {
+        sv_arena_drop(arena);
+        return SV_E_NOTFOUND;
+    }
     path = sv_newest_model(arena, path);
     sv_live("loading %s", path);
     sv_err err = sv_model_open(path, &opts, out);

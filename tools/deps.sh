@@ -7,7 +7,7 @@ need=""
 for part in "$@"; do
     case $part in
     build) need="$need gcc make pkg-config xz-utils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libssl-dev libedit-dev
-                 libmicrohttpd-dev libsqlite3-dev
+                 libmicrohttpd-dev libsqlite3-dev libcurl4-openssl-dev
                  libcmocka-dev ocl-icd-opencl-dev pocl-opencl-icd
                  python3-pip ca-certificates" ;;
     check) need="$need python3 git clang-14 clang-format-14 cppcheck llvm-14 libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross

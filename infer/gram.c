@@ -15,6 +15,8 @@ static uint32_t add(sv_gram *g, sv_gram_node n)
 void sv_gram_init(sv_gram *g)
 {
     *g = (sv_gram){ 0 };
+    SV_PUSH(g->kid, g->n_kid, g->cap_kid, 0);
+    sv_bytes_add(&g->text, "", 1);
     add(g, (sv_gram_node){ .kind = SV_GRAM_LIT }); /* node 0 is the empty text, so that 0 can mean "not yet" */
 }
 

@@ -28,6 +28,8 @@
 #define MODEL "test/golden/models/qwen3"
 
 static const char *model_path = MODEL;
+static sv_engine_opts engine_opts = { .chip = "cpu", .max_running = 4, .chunk = 16, .prefix = true };
+static uint32_t max_queue = 12;
 static sv_model *model;
 static sv_engine *engine;
 static sv_serve *server;
@@ -42,13 +44,12 @@ static inline void ok(sv_err e)
 static inline void start_server(const char *keys)
 {
     sv_model_opts mo = { 0 };
-    sv_engine_opts eo = { .chip = "cpu", .max_running = 4, .chunk = 16, .prefix = true };
-    sv_serve_opts so = { .port = 0, .id = "tiny", .max_queue = 12, .max_body = 1 << 20, .api_keys = keys };
+    sv_serve_opts so = { .port = 0, .id = "tiny", .max_queue = max_queue, .max_body = 1 << 20, .api_keys = keys };
     ok(sv_model_open(model_path, &mo, &model));
-    ok(sv_engine_open(model, &eo, &engine));
+    ok(sv_engine_open(model, &engine_opts, &engine));
     n_free = sv_engine_free_pages(engine);
     ok(sv_serve_start(&so, &server));
-    ok(sv_serve_ready(server, model, engine, eo.max_running));
+    ok(sv_serve_ready(server, model, engine, engine_opts.max_running));
 }
 
 static inline void stop_server(void)

@@ -6,6 +6,7 @@ help:
 	@echo "make test      all tests; ends with 'N passed, N failed, N skipped'"
 	@echo "make check     layers, laws, formats, clang, sanitizers, fuzzers, aarch64 under qemu"
 	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
+	@echo "make long      10,000 requests among neighbours (an hour)"
 	@echo "make bench     speed beside the machine's measured peaks"
 	@echo "make emulate   AVX-512 as true instructions under the emulator Bochs (tens of minutes)"
 	@echo "make install   PREFIX=/usr/local DESTDIR="
@@ -47,6 +48,10 @@ arch:
 	@B=$(B) sh tools/arch.sh
 emulate: $(B)/samsvar $(B)/test/law/train_short
 	@B=$(B) sh tools/emulate.sh
+# What takes longer than `make test` may: more of the same.
+.PHONY: long
+long: $(B)/test/e2e/serve_neighbours
+	SAMSVAR_NEIGHBOURS=10000 $(B)/test/e2e/serve_neighbours
 # Clients from PyPI against a server; needs the network, so it is no part of `make test`.
 .PHONY: clients
 clients: all

@@ -93,10 +93,11 @@ passed("errors")
 
 
 class Colour(pydantic.BaseModel):
-    name: str
-    rgb: list[int]
+    """Its texts end by themselves: a small model's free texts often do not."""
+    name: Literal["red", "green", "dark blue"]
+    rgb: list[int] = pydantic.Field(min_length=3, max_length=3)
     kind: Literal["warm", "cold"]
-    note: str | None
+    note: bool | None
 
 
 def parsed(stream=False, **more):

@@ -13,7 +13,7 @@
 
 typedef struct chat {
     const sv_args *a;
-    const sv_model *m;
+    sv_model *m;
     sv_engine *engine;
     json_t *messages;
     sv_sampling sampling;
@@ -30,7 +30,7 @@ static const char help_text[] =
     "/new        a new conversation\n/system T   system message (empty: none), new conversation\n"
     "/think      thinking on or off\n/temp X     temperature\n/seed N     key of the random numbers\n"
     "/regen      answer again, with the next seed\n/save F     the conversation as JSON lines\n"
-    "/info       model, chip, settings\n/quit       the end (also Ctrl-D)\n"
+    "/model M    goes on with another model\n/info       model, chip, settings\n/quit       the end (also Ctrl-D)\n"
     "\"\"\"         begins and ends a text of several lines; Ctrl-C stops an answer\n";
 
 /* ---- lines ---- */
@@ -264,6 +264,35 @@ static sv_err regenerate(chat *c)
     return answer(c);
 }
 
+/* Opens what answers from here on; what answered before is closed only when that has worked. */
+static sv_err use_model(chat *c, const char *path)
+{
+    sv_model *m = NULL;
+    sv_engine *e = NULL;
+    sv_sampling sampling;
+    sv_err err = sv_open_model(c->a, path, &m);
+    if (err == SV_OK)
+        err = sv_model_need_tokenizer(m);
+    if (err == SV_OK && m->chat_template == NULL)
+        err = sv_fail(SV_E_UNSUPPORTED, "%s has no chat template to talk by; 'samsvar run --raw' sends a text as it is",
+                      m->path);
+    if (err == SV_OK)
+        err = sv_sampling_of(c->a, m, &sampling);
+    if (err == SV_OK)
+        err = sv_open_engine(c->a, m, 1, &e);
+    if (err != SV_OK) {
+        sv_model_close(m);
+        return err;
+    }
+    sv_engine_close(c->engine);
+    sv_model_close(c->m);
+    c->m = m;
+    c->engine = e;
+    c->sampling = sampling;
+    sv_note("%s; /help lists the commands", m->path);
+    return SV_OK;
+}
+
 static void set_number(chat *c, const char *what, const char *text)
 {
     double x;
@@ -279,15 +308,15 @@ static void set_number(chat *c, const char *what, const char *text)
 /* What it is when the line begins with a slash and a known word; false: it is a message. */
 static bool command(chat *c, const char *line, sv_err *err)
 {
-    static const char *const words[] = { "/help", "/new",   "/system", "/think", "/temp",
-                                         "/seed", "/regen", "/save",   "/info",  "/quit" };
+    static const char *const words[] = { "/help",  "/new",  "/system", "/think", "/temp", "/seed",
+                                         "/regen", "/save", "/info",   "/model", "/quit" };
     const char *space = strchr(line, ' '), *rest = space ? space + 1 : "";
     size_t n = space ? (size_t)(space - line) : strlen(line);
     int w = 0;
-    while (w < 10 && (strlen(words[w]) != n || memcmp(words[w], line, n) != 0))
+    while (w < 11 && (strlen(words[w]) != n || memcmp(words[w], line, n) != 0))
         w++;
-    bool takes = w == 2 || w == 4 || w == 5 || w == 7;
-    if (line[0] != '/' || w == 10 || (rest[0] != '\0' && !takes))
+    bool takes = w == 2 || w == 4 || w == 5 || w == 7 || w == 9;
+    if (line[0] != '/' || w == 11 || (rest[0] != '\0' && !takes))
         return false;
     switch (w) {
     case 0:
@@ -315,6 +344,9 @@ static bool command(chat *c, const char *line, sv_err *err)
         break;
     case 8:
         info(c);
+        break;
+    case 9:
+        *err = rest[0] ? use_model(c, rest) : sv_fail(SV_E_ARG, "/model needs a model");
         break;
     default:
         c->ended = true;
@@ -348,23 +380,11 @@ sv_err sv_cmd_chat(const sv_args *a)
     chat c = {
         .a = a, .hide = sv_arg_on(a, SV_FLAG_HIDE), .no_think = sv_arg_on(a, SV_FLAG_NO_THINK), .color = sv_out_color()
     };
-    sv_model *m = NULL;
-    sv_err err = sv_open_model(a, a->word[0], &m);
-    c.m = m;
-    if (err == SV_OK)
-        err = sv_model_need_tokenizer(m);
-    if (err == SV_OK && m->chat_template == NULL)
-        err = sv_fail(SV_E_UNSUPPORTED, "%s has no chat template to talk by; 'samsvar run --raw' sends a text as it is",
-                      m->path);
-    if (err == SV_OK)
-        err = sv_sampling_of(a, m, &c.sampling);
-    if (err == SV_OK)
-        err = sv_open_engine(a, m, 1, &c.engine);
+    sv_err err = use_model(&c, a->word[0]);
     if (err == SV_OK) {
         new_chat(&c, sv_arg_text(a, SV_FLAG_SYSTEM));
         sv_signals_catch(NULL, 0);
         open_edit(&c);
-        sv_note("%s; /help lists the commands", m->path);
         loop(&c);
         if (sv_out_tty())
             sv_out("\n");
@@ -378,6 +398,6 @@ sv_err sv_cmd_chat(const sv_args *a)
     sv_answer_done(&c.answer);
     sv_bytes_done(&c.shown);
     sv_engine_close(c.engine);
-    sv_model_close(m);
+    sv_model_close(c.m);
     return err;
 }

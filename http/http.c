@@ -531,6 +531,8 @@ static struct MHD_Daemon *start_daemon(sv_http *h, struct sockaddr_storage *at)
     uint32_t most = o->max_connection ? o->max_connection : MAX_CONNECTION;
     struct MHD_OptionItem tls[] = { { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)o->cert },
                                     { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)o->key },
+                                    { MHD_OPTION_HTTPS_PRIORITIES, 0,
+                                      (void *)(uintptr_t) "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1" },
                                     { MHD_OPTION_END, 0, NULL } };
     struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
     /* Signals belong to the main thread: the library's threads inherit a mask with all of them blocked. */

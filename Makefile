@@ -46,8 +46,8 @@ CLI_OBJ  := $(CLI_SRC:%.c=$(B)/%.o)
 # Test builds can make files and allocations fail, and have the AVX-512 texts over emulated lanes (not
 # under a sanitizer: that one file would take minutes).
 TEST_DEFS := -DSV_FAULTS $(if $(SAN),,-DSV_CPU_EMU512)
-TEST_OBJ := $(patsubst %,$(B)/t/%.o,$(basename $(filter base/% train/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC)))) \
-            $(patsubst %,$(B)/%.o,$(basename $(filter-out base/% train/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC))))
+TEST_OBJ := $(patsubst %,$(B)/t/%.o,$(basename $(filter base/% train/% rl/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC)))) \
+            $(patsubst %,$(B)/%.o,$(basename $(filter-out base/% train/% rl/% chips/cpu/cpu.c chips/cpu/isa_avx512emu.c,$(SRC))))
 
 TEST_FOLDERS := unit op grad law golden e2e fault
 TEST_SRC := $(foreach d,$(TEST_FOLDERS),$(wildcard test/$(d)/*.c))
@@ -95,6 +95,12 @@ $(B)/gen/serve_page.inc: $(PAGE_TEXT) tools/embed.sh
 	@mkdir -p $(@D)
 	$(Q)sh tools/embed.sh $@ $(PAGE_TEXT)
 $(B)/serve/page.o: $(B)/gen/serve_page.inc
+
+DEMO_TEXT := $(foreach r,chain100-sft chain100-rl countdown3-sft countdown3-rl,recipes/$(r).yaml)
+$(B)/gen/cli_demo.inc: $(DEMO_TEXT) tools/embed.sh
+	@mkdir -p $(@D)
+	$(Q)sh tools/embed.sh $@ $(DEMO_TEXT)
+$(B)/cli/demo_act.o: $(B)/gen/cli_demo.inc
 
 $(B)/gen/opencl_kernels.inc: $(OCL_TEXT) tools/embed.sh
 	@mkdir -p $(@D)

@@ -54,6 +54,7 @@ typedef struct sv_eval_opts {
     sv_sampling sampling; /* of the samples: temperature, top-p ..., seed */
     bool only_forced;     /* the forced parts alone */
     bool only_sampled;    /* the samples alone */
+    bool no_forced;       /* without the forced parts */
 } sv_eval_opts;
 
 typedef struct sv_eval_answer {

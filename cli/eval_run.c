@@ -167,7 +167,9 @@ sv_err sv_eval_run(const sv_model *m, const sv_eval_set *set, const sv_eval_opts
     for (int k = 0; k < SV_EVAL_PARTS; k++) {
         sv_eval_part *p = &out->part[k];
         *p = parts[k];
-        if (o->only_sampled ? k == SV_EVAL_SAMPLED : p->forced ? sv_eval_set_can_force(set) : !o->only_forced)
+        if (o->only_sampled ? k == SV_EVAL_SAMPLED
+            : p->forced     ? sv_eval_set_can_force(set) && !o->no_forced
+                            : !o->only_forced)
             p->n_sample = p->greedy ? 1 : o->n_sample;
         r.n_all += p->n_sample * set->n;
     }

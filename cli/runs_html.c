@@ -66,7 +66,7 @@ static void put_text(sv_bytes *out, const char *text)
 
 typedef struct chart {
     const char *figure, *title, *say;
-    bool percent, zero; /* zero: the axis starts there */
+    bool percent, zero, only_used; /* zero: the axis starts there; only_used: left out where all is 0 */
 } chart;
 
 typedef struct axis {
@@ -230,7 +230,7 @@ static void put_chart(const sv_run_view *run, size_t n, const chart *c, sv_bytes
     for (size_t i = 0; i < n; i++)
         if (curve_for(&run[i], c->figure) != NULL)
             stretch(&a, curve_for(&run[i], c->figure));
-    if (!isfinite(a.y0))
+    if (!isfinite(a.y0) || (c->only_used && a.y0 == 0 && a.y1 == 0))
         return;
     round_ends(&a, c->zero);
     sv_bytes_text(out, "<figure class=\"card\" style=\"margin:0\"><h3>");
@@ -249,19 +249,20 @@ static void put_chart(const sv_run_view *run, size_t n, const chart *c, sv_bytes
 
 static const chart charts[] = {
     { "accuracy", "Accuracy on held-out problems", "mean over samples, 95 % interval (bootstrap over problems)", true,
-      true },
-    { "reward", "Reward", "mean over the answers of a step", false, false },
-    { "loss", "Loss", "mean of -log-prob of the tokens trained on, nats", false, true },
-    { "eval/held_out_loss", "Held-out loss", "nats a token", false, false },
-    { "completions/mean_length", "Length of answers", "mean, tokens", false, true },
-    { "entropy", "Entropy", "mean of -log-prob of the sampled tokens, nats", false, true },
-    { "completions/clipped_ratio", "Answers cut off", "share without an end token", true, true },
-    { "frac_reward_zero_std", "Groups that teach nothing", "share of groups whose answers score alike", true, true },
+      true, false },
+    { "reward", "Reward", "mean over the answers of a step", false, false, false },
+    { "loss", "Loss", "mean of -log-prob of the tokens trained on, nats", false, true, false },
+    { "eval/held_out_loss", "Held-out loss", "nats a token", false, false, false },
+    { "completions/mean_length", "Length of answers", "mean, tokens", false, true, false },
+    { "entropy", "Entropy", "mean of -log-prob of the sampled tokens, nats", false, true, false },
+    { "completions/clipped_ratio", "Answers cut off", "share without an end token", true, true, false },
+    { "frac_reward_zero_std", "Groups that teach nothing", "share of groups whose answers score alike", true, true,
+      false },
     { "sampling/sampling_logp_difference/max", "Trainer against sampler",
-      "largest difference of a log-prob; 0 = the same bits", false, true },
-    { "kl", "KL", "to the reference or the teacher, nats a token", false, true },
-    { "grad_norm", "Gradient norm", "before the clip", false, true },
-    { "learning_rate", "Learning rate", "", false, true },
+      "largest difference of a log-prob; 0 = the same bits", false, true, false },
+    { "kl", "KL", "to the reference or the teacher, nats a token", false, true, true },
+    { "grad_norm", "Gradient norm", "before the clip", false, true, false },
+    { "learning_rate", "Learning rate", "", false, true, false },
 };
 
 /* ---- the parts of the page ---- */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "num/bits.h"
 #include "num/philox.h"
 #include "rl/advantage.h"
@@ -117,6 +118,7 @@ sv_err sv_rl_sample(sv_rl *rl, sv_rollout_batch *b, sv_rl_report *out)
         pay_kl(rl, b);
     if (!rl->is_opd)
         fill_advantages(rl, b);
+    sv_fault_point("rl.advantages");
     out->total_generated = rl->total_generated += b->n_generated;
     out->rollout_s = sv_clock_s() - rl->start;
     return SV_OK;
@@ -260,12 +262,14 @@ static sv_err update(sv_rl *rl, const sv_rollout_batch *b, part *p, bool is_firs
     float norm = out->train.grad_norm;
     SV_TRY(sv_train_gradient(rl->train, p->row, p->n, p->got, &out->train));
     SV_TRY(same_bits(rl, b, p, p->now, p->got));
+    sv_fault_point("rl.gradient");
     if (is_first)
         measure_ratio(p, out);
     if (sv_rl_guard_norm(&rl->guard, out->train.grad_norm) == SV_RL_STEEP)
         snprintf(rl->warning, sizeof rl->warning, "the gradient's norm, %g, is above 10 times its running median",
                  (double)out->train.grad_norm);
     SV_TRY(sv_train_apply(rl->train, &out->train));
+    sv_fault_point("rl.updated");
     if (norm > out->train.grad_norm)
         out->train.grad_norm = norm;
     out->n_trained += p->n_token;
@@ -385,6 +389,7 @@ sv_err sv_rl_learn(sv_rl *rl, sv_rollout_batch *b, sv_rl_report *out)
     for (uint32_t k = 0; k < m; k++) {
         part p;
         fill_part(rl, b, k, m, &p);
+        sv_fault_point("rl.part");
         if (p.n > 0)
             SV_TRY(update(rl, b, &p, out->n_update == 0, &stat, out));
     }
@@ -400,6 +405,7 @@ sv_err sv_rl_learn(sv_rl *rl, sv_rollout_batch *b, sv_rl_report *out)
     json_t *extra = sv_rl_event(out);
     sv_err err = sv_train_finish(rl->train, rl->start, extra, &out->train);
     json_decref(extra);
+    sv_fault_point("rl.finished");
     return err;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/sha.h"
 #include "num/philox.h"
 #include "rl/source.h"
@@ -251,13 +252,16 @@ static sv_err make_round(const sv_roller *r, uint32_t step, uint32_t b, uint32_t
     round_ round = { .row = row };
     for (uint32_t i = 0; i < n_group; i++)
         SV_TRY(begin_problem(r, step, b + i, a, &round));
+    sv_fault_point("rl.drawn");
     SV_TRY(collect(r, &round));
+    sv_fault_point("rl.sampled");
     for (uint32_t i = 0; i < round.n; i++) {
         sv_rollout *w = &row[i];
         uint32_t n = w->n - w->n_prompt;
         w->verdict = sv_source_judge(r->source, w->item, (const uint32_t *)w->id, w->n_prompt, n, w->ended);
         w->reward = sv_reward(r->recipe, w->verdict, n, &w->masked);
     }
+    sv_fault_point("rl.judged");
     return SV_OK;
 }
 

@@ -58,7 +58,7 @@ def check(path):
             if target.startswith(BELOW_ALL + "/"):
                 yield f'{path}:{line}: <{target}> is ours; write it with quotes'
             continue
-        if GENERATED.match(target) and own_folder(path).startswith(("chips/", "serve")):
+        if GENERATED.match(target) and own_folder(path).startswith(("chips/", "serve", "cli")):
             continue  # made into the build folder by tools/embed.sh
         if "/" not in target:
             yield f'{path}:{line}: "{target}" needs its folder'

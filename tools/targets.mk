@@ -1,9 +1,10 @@
 # What people type. Everything else is in the Makefile.
-.PHONY: help deps deps-check demo test quick check install bench clean fuzz arch emulate
+.PHONY: help deps deps-check demo test long quick check install bench clean fuzz arch emulate
 
 help:
-	@echo "make demo      the main job: a real model answers, a small one trains, chips agree (about 5 minutes)"
+	@echo "make demo      the main job: a real model answers, a small one learns to think, chips agree (4 minutes; DEMO=full: 10)"
 	@echo "make test      all tests; ends with 'N passed, N failed, N skipped'"
+	@echo "make long      failures that need real runs, 10 minutes and more"
 	@echo "make check     layers, laws, formats, clang, sanitizers, fuzzers, aarch64 under qemu"
 	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
 	@echo "make long      10,000 requests among neighbours (an hour)"
@@ -21,15 +22,20 @@ deps-check:
 # The packages come first, then make starts anew: pkg-config and the OpenCL headers are looked up when make starts.
 demo: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@B=$(B) sh tools/demo.sh
+	@B=$(B) DEMO=$(DEMO) sh tools/demo.sh
 test: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-tests
+LONG_BIN := $(patsubst %.c,$(B)/%,$(wildcard test/long/*.c))
+long: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) run-long
+run-long: all $(LONG_BIN)
+	@SAMSVAR_BIN=$(B)/samsvar TEST_TIMEOUT=7200 sh tools/run-tests.sh $(B) $(LONG_BIN)
 quick: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-quick
 check: deps-check
 	@$(MAKE) --no-print-directory run-check
 
-.PHONY: run-tests run-quick run-check test-bins
+.PHONY: run-tests run-long run-quick run-check test-bins
 test-bins: all $(TEST_BIN)
 # Without network the tests that need the model are skipped.
 run-tests: test-bins

@@ -3,11 +3,13 @@
  */
 #include "train/data.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/sha.h"
+#include "num/bits.h"
 #include "num/philox.h"
 
 typedef enum kind { KIND_TASK, KIND_TEXT, KIND_CHAT, KIND_COMPLETION, KIND_IDS } kind;
@@ -324,6 +326,76 @@ static sv_err read_file(sv_data *d, const char *path, const char *wanted, row_se
     return err;
 }
 
+/* ---- what is held out must not be trained on ---- */
+
+typedef struct seen {
+    uint64_t hash, row;
+} seen;
+
+/* Tokens that make up the problem of a row: what stands in front of the first that counts, or all of them. */
+static uint32_t problem_of(const sv_row *row)
+{
+    uint32_t n = 0;
+    while (n < row->n && !row->counted[n])
+        n++;
+    return n > 1 && n < row->n ? n : row->n;
+}
+
+static uint64_t hash_problem(const sv_row *row)
+{
+    uint64_t h = SV_FNV_START;
+    for (uint32_t i = 0, n = problem_of(row); i < n; i++)
+        h = sv_fnv_word(h, (uint32_t)row->id[i]);
+    return h;
+}
+
+static int by_hash(const void *x, const void *y)
+{
+    const seen *a = x, *b = y;
+    return a->hash != b->hash ? (a->hash < b->hash ? -1 : 1) : a->row < b->row ? -1 : a->row > b->row;
+}
+
+static bool same_problem(const sv_row *a, const sv_row *b)
+{
+    uint32_t n = problem_of(a);
+    return n == problem_of(b) && memcmp(a->id, b->id, n * sizeof *a->id) == 0;
+}
+
+static sv_err check_held_out(const sv_data *d, const sv_recipe *r)
+{
+    uint64_t n = d->eval.n_line;
+    seen *all = sv_mem_new((size_t)(n + 1) * sizeof *all);
+    sv_err err = SV_OK;
+    for (uint64_t i = 0; i < n; i++) {
+        sv_row row = row_of(&d->eval, i);
+        all[i] = (seen){ hash_problem(&row), i };
+    }
+    qsort(all, (size_t)n, sizeof *all, by_hash);
+    for (uint64_t i = 0; err == SV_OK && n > 0 && i < d->train.n_line; i++) {
+        sv_row row = row_of(&d->train, i), held;
+        seen want = { hash_problem(&row), 0 };
+        uint64_t low = 0, high = n;
+        while (low < high) {
+            uint64_t mid = (low + high) / 2;
+            if (by_hash(&all[mid], &want) < 0)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        for (; low < n && all[low].hash == want.hash && err == SV_OK; low++) {
+            held = row_of(&d->eval, all[low].row);
+            if (same_problem(&row, &held))
+                err = sv_fail(SV_E_ARG,
+                              "%s:%llu is the problem of %s:%llu: what is held out must not be trained on; take it out "
+                              "of one of them",
+                              sv_recipe_text(r, SV_KEY_DATA_PATH), (unsigned long long)d->train.line[i],
+                              sv_recipe_text(r, SV_KEY_EVAL_DATA), (unsigned long long)d->eval.line[all[low].row]);
+        }
+    }
+    sv_mem_free(all);
+    return err;
+}
+
 static sv_err open_files(sv_data *d, const sv_recipe *r)
 {
     const char *held_out = sv_recipe_text(r, SV_KEY_EVAL_DATA), *wanted = sv_recipe_text(r, SV_KEY_DATA_KIND);
@@ -337,7 +409,7 @@ static sv_err open_files(sv_data *d, const sv_recipe *r)
     d->stats.n_turn_left = d->enc.n_turn_left;
     for (size_t i = 0; i < d->train.n; i++)
         d->stats.n_counted += d->train.counted[i];
-    return SV_OK;
+    return check_held_out(d, r);
 }
 
 static sv_err open_task(sv_data *d, const char *name)

@@ -24,7 +24,8 @@ typedef struct sv_data_stats {
 } sv_data_stats;
 
 /* Reads and checks everything: unfit lines are named file:line. Borrows m, which must have a tokenizer for every kind
- * but ids. n_ctx: longest row that the model takes. SV_E_ARG: the recipe does not fit the data; SV_E_FORMAT: the data
+ * but ids. n_ctx: longest row that the model takes. SV_E_ARG: the recipe does not fit the data, or a held-out
+ * problem stands in the training set (its pair is named); SV_E_FORMAT: the data
  * is off. */
 sv_err sv_data_open(const sv_recipe *r, const sv_model *m, uint32_t n_ctx, sv_data **out);
 void sv_data_close(sv_data *d); /* NULL is fine */

@@ -217,6 +217,22 @@ static void test_a_line_that_does_not_fit_is_named(void **state)
     expect_refusal("", "", true, SV_E_FORMAT, "no row to train on");
 }
 
+static void test_a_held_out_problem_in_the_training_set_is_named(void **state)
+{
+    (void)state;
+    char more[256], path[128];
+    snprintf(path, sizeof path, "%s/held.jsonl", dir);
+    /* the same prompt, another completion: the problem is the same */
+    assert_int_equal(sv_file_write(path, SV_STR("{\"ids\":[9,9,9,1],\"mask\":[0,0,0,1]}\n\n"
+                                                "{\"ids\":[7,8,6,1],\"mask\":[0,0,1,1]}\n")),
+                     SV_OK);
+    snprintf(more, sizeof more, "eval: {path: %s}", path);
+    expect_refusal("{\"ids\":[7,9,9,1],\"mask\":[0,0,1,1]}\n{\"ids\":[7,8,9,1],\"mask\":[0,0,1,1]}\n", more, false,
+                   SV_E_ARG, "d.jsonl:2 is the problem of ");
+    expect_refusal("{\"ids\":[7,8,9,1],\"mask\":[0,0,1,1]}\n", more, false, SV_E_ARG, "held.jsonl:3: what is held out");
+    expect_row("{\"ids\":[7,6,9,1],\"mask\":[0,0,1,1]}\n", more, false, "10[3][<end>]");
+}
+
 static void test_long_rows_are_counted_before_anything_runs(void **state)
 {
     (void)state;
@@ -343,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_texts_are_cut_into_windows_that_share_one_token),
         cmocka_unit_test(test_ids_are_taken_as_they_are),
         cmocka_unit_test(test_a_line_that_does_not_fit_is_named),
+        cmocka_unit_test(test_a_held_out_problem_in_the_training_set_is_named),
         cmocka_unit_test(test_long_rows_are_counted_before_anything_runs),
         cmocka_unit_test(test_an_epoch_is_a_permutation),
         cmocka_unit_test(test_rows_are_packed_greedily_in_order),

@@ -47,9 +47,12 @@ static sv_err read_opts(sv_engine *e, const sv_model *m, const sv_engine_opts *o
 
 static sv_err fill(sv_engine *e, const sv_engine_opts *o)
 {
-    sv_runner_opts ro = {
-        .chip = o->chip, .machine = o->machine, .n_ctx = e->n_ctx, .n_page = e->n_page, .share = o->share
-    };
+    sv_runner_opts ro = { .chip = o->chip,
+                          .machine = o->machine,
+                          .n_ctx = e->n_ctx,
+                          .n_page = e->n_page,
+                          .share = o->share,
+                          .lora = o->lora };
     SV_TRY(sv_runner_open(e->model, &ro, &e->runner));
     size_t rows = (size_t)e->max_running + e->chunk;
     e->pages = sv_pages_make(e->n_page);

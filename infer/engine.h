@@ -21,6 +21,7 @@ typedef struct sv_engine_opts {
     uint32_t n_page;      /* KV pages; 0: max_running sequences of n_ctx */
     uint32_t chunk;       /* prompt tokens in one step; 0: 256 */
     bool prefix;          /* requests of one space share the pages of a common beginning (prefix.h) */
+    const sv_lora *lora;  /* an adapter beside the weights (runner.h); NULL: the model's own, if it has one */
     sv_runner *share;     /* serve from this runner's weights (runner.h); chip and machine are its own; NULL: none */
 } sv_engine_opts;
 

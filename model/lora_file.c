@@ -45,8 +45,19 @@ static bool is_set(const json_t *o, const char *key)
 static sv_err refuse_kinds(const json_t *o, const char *where)
 {
     static const char *const flags[] = {
-        "use_dora",   "fan_in_fan_out",         "lora_bias", "modules_to_save", "target_parameters",
-        "use_qalora", "alora_invocation_tokens"
+        "use_dora",
+        "fan_in_fan_out",
+        "lora_bias",
+        "modules_to_save",
+        "target_parameters",
+        "use_qalora",
+        "use_bdlora",
+        "kasa_config",
+        "arrow_config",
+        "monteclora_config",
+        "layer_replication",
+        "trainable_token_indices",
+        "alora_invocation_tokens",
     };
     const char *type, *bias;
     SV_TRY(sv_json_need_text(o, "peft_type", where, &type));
@@ -154,14 +165,21 @@ static sv_err size_part(sv_lora *l, const sv_config *c, const json_t *o, const s
 
 static sv_err refuse_extra(const sv_lora *l, const sv_config *c, const sv_tensors *t, const bool *used)
 {
-    for (size_t i = 0; i < t->n; i++)
-        if (!used[i])
-            return sv_fail(
-                SV_E_FORMAT,
-                "tensor %s in %s extends no linear weight of a %s model of %u layers; the adapter (of %s) belongs "
-                "to another base",
-                sv_str_quote(sv_str_of(t->item[i].name)), t->item[i].file, c->family->model_type, c->n_layer,
-                l->base[0] ? l->base : "an unnamed base");
+    for (size_t i = 0; i < t->n; i++) {
+        const char *name = sv_str_quote(sv_str_of(t->item[i].name));
+        if (used[i])
+            continue;
+        if (strstr(name, ".lora_") == NULL)
+            return sv_fail(SV_E_UNSUPPORTED,
+                           "tensor %s in %s is a whole weight beside A and B; save the adapter with "
+                           "save_embedding_layers=False and without modules_to_save",
+                           name, t->item[i].file);
+        return sv_fail(
+            SV_E_FORMAT,
+            "tensor %s in %s extends no linear weight of a %s model of %u layers; the adapter (of %s) belongs to "
+            "another base",
+            name, t->item[i].file, c->family->model_type, c->n_layer, l->base[0] ? l->base : "an unnamed base");
+    }
     return SV_OK;
 }
 

@@ -26,11 +26,11 @@ static void ok(sv_err e)
         fail_msg("%s: %s", sv_err_name(e), sv_err_text());
 }
 
-static json_t *golden(const char *family)
+static json_t *golden(const char *kind, const char *family)
 {
     char path[128];
     json_t *j = NULL;
-    snprintf(path, sizeof path, "test/golden/models/%s/golden.json", family);
+    snprintf(path, sizeof path, "test/golden/%s/%s/golden.json", kind, family);
     ok(sv_json_load(path, &sv_json_file_limits, &j));
     return j;
 }
@@ -104,7 +104,7 @@ static void assert_golden(const json_t *g, const float *logits, uint32_t n_vocab
 static void check_logits(const char *family)
 {
     sv_model *m = open_model(family);
-    json_t *g = golden(family);
+    json_t *g = golden("models", family);
     float *logits = run(m, json_object_get(g, "ids"), 37);
     assert_golden(g, logits, m->config.n_vocab);
     free(logits);
@@ -138,7 +138,7 @@ static void check_gguf(const char *family)
     assert_true(fd >= 0);
     close(fd);
     sv_model *m = open_model(family), *back = NULL;
-    json_t *g = golden(family);
+    json_t *g = golden("models", family);
     ok(sv_model_save_gguf(m, path, SV_DTYPE_COUNT));
     ok(sv_model_open(path, NULL, &back));
     float *a = run(m, json_object_get(g, "ids"), 8), *b = run(back, json_object_get(g, "ids"), 8);
@@ -166,7 +166,7 @@ static void test_tokenizers_give_the_ids_of_the_reference(void **state)
     static const char *const family[] = { "qwen3", "qwen2", "llama" };
     for (size_t f = 0; f < 3; f++) {
         sv_model *m = open_model(family[f]);
-        json_t *g = golden(family[f]);
+        json_t *g = golden("models", family[f]);
         const json_t *expected = json_object_get(g, "text_ids");
         sv_ids ids = { 0 };
         ok(sv_model_need_tokenizer(m));
@@ -181,12 +181,32 @@ static void test_tokenizers_give_the_ids_of_the_reference(void **state)
     }
 }
 
+/* Recorded from PEFT (tools/golden_lora.py): ranks and alphas by patterns, rslora, layers that have none, lm_head. */
+static void test_adapters_give_the_logits_of_peft(void **state)
+{
+    (void)state;
+    static const char *const family[] = { "llama", "qwen3", "qwen2" };
+    for (size_t i = 0; i < sizeof family / sizeof *family; i++) {
+        char path[128];
+        sv_model *m = open_model(family[i]);
+        snprintf(path, sizeof path, "test/golden/lora/%s", family[i]);
+        ok(sv_model_attach(m, path));
+        json_t *g = golden("lora", family[i]);
+        float *logits = run(m, json_object_get(g, "ids"), 37);
+        assert_golden(g, logits, m->config.n_vocab);
+        free(logits);
+        json_decref(g);
+        sv_model_close(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_qwen3_gives_the_logits_of_transformers),
         cmocka_unit_test(test_qwen2_gives_the_logits_of_transformers),
         cmocka_unit_test(test_llama_gives_the_logits_of_transformers),
+        cmocka_unit_test(test_adapters_give_the_logits_of_peft),
         cmocka_unit_test(test_a_gguf_file_of_a_model_gives_the_same_bits),
         cmocka_unit_test(test_tokenizers_give_the_ids_of_the_reference),
     };

@@ -85,12 +85,21 @@ static const char *reference_path(const sv_recipe *r)
     return path[0] ? path : sv_recipe_text(r, SV_KEY_MODEL_FROM);
 }
 
+/* The KL's reference is where the run began: model.from, with the adapter it goes on from. */
+static bool starts_from_adapter(const sv_recipe *r)
+{
+    return !sv_recipe_is(r, SV_KEY_METHOD, "opd") && sv_recipe_text(r, SV_KEY_RL_REFERENCE)[0] == '\0' &&
+           sv_recipe_text(r, SV_KEY_LORA_FROM)[0] != '\0';
+}
+
 static sv_err open_reference(sv_roller *r, sv_runner *runner)
 {
     const char *path = reference_path(r->recipe);
     sv_model_opts mo = { .dequant = true };
     if (path == NULL)
         return SV_OK;
+    if (starts_from_adapter(r->recipe))
+        mo.adapter = sv_recipe_text(r->recipe, SV_KEY_LORA_FROM);
     sv_arena *a = sv_arena_make();
     sv_err err = sv_model_open(sv_train_newest_in(a, path), &mo, &r->reference_model);
     sv_arena_drop(a);

@@ -27,6 +27,7 @@ void sv_signals_catch(void (*fn)(void), int hard);
 /* ---- opening by flags ---- */
 /* path: a model, or the folder of a training run, whose newest checkpoint is taken. */
 sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out);
+sv_err sv_open_base(const sv_args *a, const char *path, sv_model **out); /* without --adapter */
 /* A model's path as it is, or a run's newest checkpoint. */
 const char *sv_newest_model(sv_arena *arena, const char *path);
 void sv_engine_opts_of(const sv_args *a, uint32_t max_running, sv_engine_opts *out);
@@ -93,6 +94,8 @@ typedef struct sv_train_loop {
 } sv_train_loop;
 sv_err sv_train_run(sv_train *t, sv_train_loop *loop);
 /* The same for train.method: rl. */
+/* --dry-run: memory and cost of a recipe. */
+sv_err sv_train_plan(const sv_recipe *r, bool json);
 sv_err sv_train_run_rl(sv_train *t, const sv_recipe *r, sv_train_loop *loop);
 void sv_train_draw(const sv_train_loop *loop, uint64_t first_step);
 

@@ -125,6 +125,10 @@ static sv_err run_one(eval *e, const sv_model *m, sv_eval_result *out)
     SV_TRY(sv_eval_run(m, &e->set, &e->opts, out));
     sv_model_weights_hash(m, digest);
     sv_sha_hex(digest, out->weights);
+    if (m->lora != NULL) {
+        sv_lora_hash(m->lora, &m->config, digest);
+        sv_sha_hex(digest, out->adapter);
+    }
     sv_eval_print(out, m->path, sv_arg_on(e->a, SV_FLAG_JSON));
     sv_out_flush();
     if (sv_arg_given(e->a, SV_FLAG_OUT))
@@ -136,7 +140,7 @@ static sv_err run_against(eval *e, const sv_eval_result *first)
 {
     sv_model *m;
     sv_eval_result second;
-    SV_TRY(sv_open_model(e->a, sv_arg_text(e->a, SV_FLAG_AGAINST), &m));
+    SV_TRY(sv_open_base(e->a, sv_arg_text(e->a, SV_FLAG_AGAINST), &m));
     sv_err err = run_one(e, m, &second);
     if (err == SV_OK) {
         sv_eval_print_pair(first, &second, sv_arg_on(e->a, SV_FLAG_JSON));

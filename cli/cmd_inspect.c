@@ -47,12 +47,12 @@ static sv_err check_ckpt(const char *path, bool json)
 
 /* ---- a file of tensors without a model around it ---- */
 
-static sv_err inspect_tensors(const sv_args *a)
+static sv_err inspect_tensors(const sv_args *a, const char *path)
 {
     sv_tensors *t;
     uint64_t bytes = 0, items = 0;
     bool json = sv_arg_on(a, SV_FLAG_JSON);
-    SV_TRY(sv_safetensors_open(a->word[0], &t));
+    SV_TRY(sv_safetensors_open(path, &t));
     json_t *list = json_array();
     for (size_t i = 0; i < t->n; i++) {
         const sv_named_tensor *it = &t->item[i];
@@ -67,9 +67,8 @@ static sv_err inspect_tensors(const sv_args *a)
             tensor_line(it->name, it->dtype, it->n_dim, it->dim);
     }
     if (json)
-        sv_out_json_pretty(json_pack("{s:i, s:s, s:s, s:O, s:I, s:I}", "v", 1, "path", a->word[0], "kind",
-                                     "safetensors", "tensors", list, "items", (json_int_t)items, "bytes",
-                                     (json_int_t)bytes));
+        sv_out_json_pretty(json_pack("{s:i, s:s, s:s, s:O, s:I, s:I}", "v", 1, "path", path, "kind", "safetensors",
+                                     "tensors", list, "items", (json_int_t)items, "bytes", (json_int_t)bytes));
     else
         sv_out("%zu tensors, %llu items, %s\n", t->n, (unsigned long long)items, sv_bytes_words((double)bytes));
     json_decref(list);
@@ -200,6 +199,15 @@ static sv_err inspect_model(const sv_args *a)
     return SV_OK;
 }
 
+/* An adapter's folder: its tensors; what it stands beside is another model. */
+static sv_err inspect_lora(const sv_args *a, const char *path)
+{
+    sv_arena *arena = sv_arena_make();
+    sv_err err = inspect_tensors(a, sv_path_join(arena, path, "adapter_model.safetensors"));
+    sv_arena_drop(arena);
+    return err;
+}
+
 sv_err sv_cmd_inspect(const sv_args *a)
 {
     const char *path = a->word[0];
@@ -209,6 +217,8 @@ sv_err sv_cmd_inspect(const sv_args *a)
     if (sv_arg_on(a, SV_FLAG_CHECK))
         return check_ckpt(path, sv_arg_on(a, SV_FLAG_JSON));
     if (n > 12 && strcmp(path + n - 12, ".safetensors") == 0)
-        return inspect_tensors(a);
+        return inspect_tensors(a, path);
+    if (sv_lora_is_folder(path))
+        return inspect_lora(a, path);
     return inspect_model(a);
 }

@@ -129,51 +129,6 @@ static sv_err load_recipe(const sv_args *a, sv_arena *arena, sv_recipe **out)
     return sv_recipe_load(a->word[0], set, n, out);
 }
 
-/* Parameters four times (weights, gradients, two moments); saving holds weights and moments on the host once more. */
-static sv_err memory_plan(const sv_recipe *r, uint64_t *params)
-{
-    *params = 0;
-    if (sv_recipe_model(r) == NULL) {
-        sv_model *m;
-        sv_model_opts opts = { .no_tokenizer = true };
-        SV_TRY(sv_model_open(sv_recipe_text(r, SV_KEY_MODEL_FROM), &opts, &m));
-        *params = sv_model_params(m);
-        sv_model_close(m);
-        return SV_OK;
-    }
-    sv_config c;
-    SV_TRY(sv_config_read(sv_recipe_model(r), sv_recipe_name(r), &c));
-    for (uint32_t id = 0; id < sv_weight_ids(&c); id++) {
-        sv_tensor shape = sv_weight_shape(&c, id);
-        if (sv_weight_exists(&c, id) && !sv_weight_is_alias(&c, id))
-            *params += sv_tensor_items(&shape);
-    }
-    return SV_OK;
-}
-
-static sv_err dry_run(const sv_recipe *r, bool json)
-{
-    uint64_t params;
-    sv_bytes text = { 0 };
-    SV_TRY(memory_plan(r, &params));
-    double per = 4.0 * (double)params;
-    if (json) {
-        json_t *o = sv_recipe_contract(r);
-        sv_out_json_pretty(json_pack("{s:i, s:o, s:I, s:{s:f, s:f}}", "v", 1, "recipe", o, "parameters",
-                                     (json_int_t)params, "memory_bytes", "chip", 4 * per, "host", 3 * per));
-        return SV_OK;
-    }
-    sv_recipe_print(r, &text);
-    sv_out("%s", text.p ? text.p : "");
-    sv_bytes_done(&text);
-    sv_out("\nparameters: %llu\nmemory on the chip: weights, gradients and two moments %s, beside the activations of "
-           "%llu leaves in flight\n"
-           "memory on the host: %s for saving\n",
-           (unsigned long long)params, sv_bytes_words(4 * per), (unsigned long long)sv_recipe_u64(r, SV_KEY_MICRO),
-           sv_bytes_words(3 * per));
-    return SV_OK;
-}
-
 /* ---- the run ---- */
 
 static void tell_open(const sv_train *t, const sv_recipe *r, const sv_machine *m)
@@ -249,7 +204,7 @@ sv_err sv_cmd_train(const sv_args *a)
     sv_recipe *r = NULL;
     sv_err err = load_recipe(a, arena, &r);
     if (err == SV_OK)
-        err = sv_arg_on(a, SV_FLAG_DRY_RUN) ? dry_run(r, sv_arg_on(a, SV_FLAG_JSON)) : run(a, r);
+        err = sv_arg_on(a, SV_FLAG_DRY_RUN) ? sv_train_plan(r, sv_arg_on(a, SV_FLAG_JSON)) : run(a, r);
     sv_recipe_drop(r);
     sv_arena_drop(arena);
     return err;

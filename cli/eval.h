@@ -88,6 +88,7 @@ typedef struct sv_eval_result {
     uint64_t hash; /* of all ids in order of (part, problem, sample) */
     double seconds;
     char weights[65]; /* SHA-256, or "" */
+    char adapter[65]; /* the same of the adapter, or "" */
 } sv_eval_result;
 
 /* Answers every problem, many sequences at once; what each gets does not depend on that. */

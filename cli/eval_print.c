@@ -42,6 +42,8 @@ static void print_json(const sv_eval_result *r, const char *model)
                                   (json_int_t)s->seed));
     if (r->weights[0])
         json_object_set_new(o, "weights", json_string(r->weights));
+    if (r->adapter[0])
+        json_object_set_new(o, "adapter", json_string(r->adapter));
     json_object_set_new(o, "problems_hash", json_string(sv_hex(r->set->hash, 16)));
     json_object_set_new(o, "ids_hash", json_string(sv_hash_words(r->hash)));
     json_object_set_new(o, "opset", json_integer(SV_OPSET));
@@ -88,6 +90,8 @@ void sv_eval_print(const sv_eval_result *r, const char *model, bool json)
         sv_out("  weights %.16s  problems %s  ids %s\n", r->weights, sv_hex(r->set->hash, 8), sv_hash_words(r->hash));
     else
         sv_out("  problems %s  ids %s\n", sv_hex(r->set->hash, 8), sv_hash_words(r->hash));
+    if (r->adapter[0])
+        sv_out("  adapter %.16s\n", r->adapter);
     if (r->opts.n_sample > 1)
         sv_out("  pass@k for k > n / 2 rests on few samples; raise --samples before quoting it\n");
 }

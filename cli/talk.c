@@ -59,11 +59,9 @@ const char *sv_newest_model(sv_arena *arena, const char *path)
     return path;
 }
 
-sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out)
+static sv_err open_model(const sv_args *a, const char *path, const char *adapter, sv_model **out)
 {
-    sv_model_opts opts = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT) };
-    if (sv_arg_given(a, SV_FLAG_ADAPTER))
-        opts.adapter = sv_arg_text(a, SV_FLAG_ADAPTER);
+    sv_model_opts opts = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT), .adapter = adapter };
     double start = sv_clock_s();
     sv_arena *arena = sv_arena_make();
     const char *found;
@@ -90,6 +88,16 @@ void sv_engine_opts_of(const sv_args *a, uint32_t max_running, sv_engine_opts *o
     out->machine.strict_chip = sv_arg_on(a, SV_FLAG_STRICT);
     out->n_ctx = (uint32_t)sv_arg_u64(a, SV_FLAG_CTX);
     out->prefix = true;
+}
+
+sv_err sv_open_model(const sv_args *a, const char *path, sv_model **out)
+{
+    return open_model(a, path, sv_arg_given(a, SV_FLAG_ADAPTER) ? sv_arg_text(a, SV_FLAG_ADAPTER) : NULL, out);
+}
+
+sv_err sv_open_base(const sv_args *a, const char *path, sv_model **out)
+{
+    return open_model(a, path, NULL, out);
 }
 
 sv_err sv_open_engine(const sv_args *a, const sv_model *m, uint32_t max_running, sv_engine **out)

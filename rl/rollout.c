@@ -28,11 +28,18 @@ struct sv_roller {
     void *tell_ctx;
 };
 
+uint32_t sv_roller_ctx(const sv_recipe *r, uint32_t model_ctx)
+{
+    uint64_t most = sv_recipe_u64(r, SV_KEY_DATA_MAX_TOKENS);
+    return most > 0 && most < model_ctx ? (uint32_t)most : model_ctx;
+}
+
 /* Answers at the same time: 256, or as many as a GiB of keys and values holds. */
-static uint32_t running(const sv_recipe *r, const sv_config *c)
+uint32_t sv_roller_running(const sv_recipe *r, const sv_config *c)
 {
     uint64_t asked = sv_recipe_u64(r, SV_KEY_ROLLOUT_RUNNING);
-    uint64_t each = (uint64_t)c->n_ctx * c->n_layer * c->n_kv_head * c->d_head * 8, fit = KV_BYTES / each;
+    uint64_t each = (uint64_t)sv_roller_ctx(r, c->n_ctx) * c->n_layer * c->n_kv_head * c->d_head * 8,
+             fit = KV_BYTES / each;
     uint64_t n = asked ? asked : fit < RUNNING_MOST ? fit : RUNNING_MOST;
     return n > 0 ? (uint32_t)n : 1;
 }
@@ -107,7 +114,7 @@ static sv_err open_reference(sv_roller *r, sv_runner *runner)
     SV_TRY(same_tokens(r->model, r->reference_model, path));
     sv_engine_opts o = { .chip = sv_recipe_text(r->recipe, SV_KEY_CHIP), .max_running = 16, .chunk = CHUNK };
     o.machine.n_thread = (uint32_t)sv_recipe_u64(r->recipe, SV_KEY_THREADS);
-    o.n_ctx = sv_runner_ctx(runner);
+    o.n_ctx = sv_roller_ctx(r->recipe, sv_runner_ctx(runner));
     return sv_engine_open(r->reference_model, &o, &r->reference);
 }
 
@@ -116,8 +123,8 @@ static sv_err open_all(sv_roller *r, sv_runner *runner)
     SV_TRY(check_model(r));
     SV_TRY(sv_source_open(r->recipe, r->model, &r->source));
     sv_engine_opts o = { .share = runner, .chunk = CHUNK, .prefix = true };
-    o.n_ctx = sv_runner_ctx(runner);
-    o.max_running = running(r->recipe, &r->model->config);
+    o.n_ctx = sv_roller_ctx(r->recipe, sv_runner_ctx(runner));
+    o.max_running = sv_roller_running(r->recipe, &r->model->config);
     SV_TRY(sv_engine_open(r->model, &o, &r->engine));
     return open_reference(r, runner);
 }

@@ -40,6 +40,10 @@ typedef struct sv_roller sv_roller;
  * the model; SV_E_FORMAT: the model has no end token. */
 sv_err sv_roller_open(const sv_recipe *r, sv_runner *runner, sv_roller **out);
 void sv_roller_close(sv_roller *r); /* NULL is fine */
+/* Longest prompt and answer together: data.max_tokens, or the model's context. */
+uint32_t sv_roller_ctx(const sv_recipe *r, uint32_t model_ctx);
+/* Answers that are written at the same time: rollout.running, or as many as fit. */
+uint32_t sv_roller_running(const sv_recipe *r, const sv_config *c);
 /* Told after each answer of a batch: how many there are, and of how many. NULL: nobody. */
 void sv_roller_tell(sv_roller *r, void (*fn)(void *ctx, uint32_t n, uint32_t of), void *ctx);
 

@@ -65,7 +65,13 @@ static void make_fingerprint(const sv_model *m, char out[32])
     sv_str source = m->chat_template ? sv_template_source(m->chat_template) : SV_STR("");
     sv_sha_of(source.p, source.n, sum);
     line(s, "template", sum);
-    sv_bytes_printf(&opset, "adapter none\nopset %d\n", SV_OPSET);
+    if (m->lora != NULL) {
+        sv_lora_hash(m->lora, &m->config, sum);
+        line(s, "adapter", sum);
+    } else {
+        add_text(s, "adapter none\n");
+    }
+    sv_bytes_printf(&opset, "opset %d\n", SV_OPSET);
     add_text(s, opset.p);
     add_text(s, m->n_dequantised > 0 ? "numerics f32-v1\n" : "numerics block-v1\n");
     add_text(s, "kv f32\nsampler 1\n");

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,64 @@
 
 #include "base/fault.h"
 #include "base/io.h"
+
+/* All mappings, so that advice reaches nothing else: dropped pages of other memory would be zeros. */
+static pthread_mutex_t map_lock = PTHREAD_MUTEX_INITIALIZER;
+static sv_file_map *map_list;
+static size_t n_map, cap_map;
+
+static void remember_map(sv_file_map m)
+{
+    pthread_mutex_lock(&map_lock);
+    SV_PUSH(map_list, n_map, cap_map, m);
+    pthread_mutex_unlock(&map_lock);
+}
+
+static void forget_map(const sv_file_map *m)
+{
+    pthread_mutex_lock(&map_lock);
+    for (size_t i = 0; i < n_map; i++)
+        if (map_list[i].p == m->p) {
+            map_list[i] = map_list[--n_map];
+            break;
+        }
+    if (n_map == 0) {
+        sv_mem_free(map_list);
+        map_list = NULL;
+        cap_map = 0;
+    }
+    pthread_mutex_unlock(&map_lock);
+}
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
+
+/* inner: only pages that lie wholly inside. */
+static void advise(const void *p, size_t n, int advice, bool inner)
+{
+    const uintptr_t page = 4096;
+    uintptr_t begin = (uintptr_t)p, end = begin + n;
+    bool mapped = false;
+    pthread_mutex_lock(&map_lock);
+    for (size_t i = 0; i < n_map && !mapped; i++)
+        mapped = begin >= (uintptr_t)map_list[i].p && end <= (uintptr_t)map_list[i].p + map_list[i].n;
+    pthread_mutex_unlock(&map_lock); /* whoever reads these bytes keeps the mapping open */
+    begin = (inner ? begin + page - 1 : begin) & ~(page - 1);
+    end = (inner ? end : end + page - 1) & ~(page - 1);
+    if (mapped && begin < end)
+        madvise((void *)begin, end - begin, advice);
+}
+
+void sv_file_map_soon(const void *p, size_t n)
+{
+    advise(p, n, MADV_POPULATE_READ, false);
+}
+
+void sv_file_map_later(const void *p, size_t n)
+{
+    advise(p, n, MADV_DONTNEED, true);
+}
 
 sv_err sv_file_map_open(const char *path, sv_file_map *out)
 {
@@ -34,6 +93,8 @@ sv_err sv_file_map_open(const char *path, sv_file_map *out)
             e = sv_io_fail(errno, path, "map it");
         else
             *out = (sv_file_map){ p, (size_t)st.st_size };
+        if (out->n > 0)
+            remember_map(*out);
     }
     close(fd);
     return e;
@@ -41,8 +102,10 @@ sv_err sv_file_map_open(const char *path, sv_file_map *out)
 
 void sv_file_map_close(sv_file_map *m)
 {
-    if (m->n)
+    if (m->n) {
+        forget_map(m);
         munmap((void *)(uintptr_t)m->p, m->n);
+    }
     *m = (sv_file_map){ (const uint8_t *)"", 0 };
 }
 

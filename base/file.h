@@ -21,6 +21,10 @@ typedef struct sv_file_map {
 } sv_file_map;
 sv_err sv_file_map_open(const char *path, sv_file_map *out);
 void sv_file_map_close(sv_file_map *m);
+/* Advice about bytes of any mapped file; others, and systems that do not take it, are left alone. Soon: they will be
+ * read, so that their pages are mapped in one go. Later: they need not stay in this process's memory. */
+void sv_file_map_soon(const void *p, size_t n);
+void sv_file_map_later(const void *p, size_t n);
 
 /* The whole file, at most max_bytes; NUL added behind. The arena owns it. "-" is stdin. */
 sv_err sv_file_read(const char *path, size_t max_bytes, sv_arena *a, sv_str *out);

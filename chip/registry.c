@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "op/spec.h"
 
 #define SYMBOL "sv_chip_plugin_v1"
@@ -46,6 +47,8 @@ static const sv_host *host_for(uint32_t n_thread)
 {
     static sv_host *known[32];
     static size_t n_known;
+    if (n_thread == 0)
+        n_thread = sv_thread_cores(); /* a container's quota counts, not only its mask */
     for (size_t i = 0; i < n_known; i++)
         if (known[i]->n_thread == n_thread)
             return known[i];

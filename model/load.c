@@ -113,10 +113,9 @@ static sv_err load_json(sv_model_own *o, const char *name, json_t **out)
     return SV_OK;
 }
 
-static sv_err load_tokenizer(sv_model_own *o)
+static sv_err load_tokenizer(sv_model_own *o, sv_tokenizer_job *job)
 {
     const char *path = sv_path_join(o->m.arena, o->m.path, "tokenizer.json");
-    sv_str text;
     if (o->opts.no_tokenizer)
         return SV_OK;
     if (!sv_file_exists(path)) {
@@ -128,14 +127,11 @@ static sv_err load_tokenizer(sv_model_own *o)
                 : "; copy the tokenizer.json of the model it was trained from");
         return SV_OK;
     }
-    sv_arena *a = sv_arena_make();
-    sv_err e = sv_file_read(path, MAX_TOKENIZER_BYTES, a, &text);
-    if (e == SV_OK)
-        e = sv_tokenizer_from_json(text, path, &o->m.tokenizer);
-    sv_arena_drop(a);
-    SV_TRY(e);
-    sv_arena_defer(o->m.arena, drop_tokenizer, o->m.tokenizer);
-    return sv_model_check_vocab(o, path);
+    job->arena = sv_arena_make();
+    job->name = job->json_name = path;
+    SV_TRY(sv_file_read(path, MAX_TOKENIZER_BYTES, job->arena, &job->json));
+    sv_tokenizer_job_start(job);
+    return SV_OK;
 }
 
 /* special_tokens_map.json fills what tokenizer_config.json does not say. */
@@ -176,10 +172,17 @@ static sv_err load_template(sv_model_own *o)
     return SV_OK;
 }
 
+static sv_err load_weights(sv_model_own *o)
+{
+    sv_tensors *t;
+    SV_TRY(sv_safetensors_open(o->m.path, &t));
+    sv_arena_defer(o->m.arena, drop_tensors, t);
+    return sv_model_bind(o, t, NULL);
+}
+
 sv_err sv_model_open_folder(sv_model_own *o)
 {
     const char *where = sv_path_join(o->m.arena, o->m.path, "config.json");
-    sv_tensors *t;
     SV_TRY(load_json(o, "config.json", &o->m.hf_config));
     if (!o->m.hf_config)
         return no_config(o);
@@ -187,12 +190,14 @@ sv_err sv_model_open_folder(sv_model_own *o)
     SV_TRY(sv_config_divisors(o->m.hf_config, &o->m.config, where, o->m.arena, &o->m.config.rope_divisor));
     SV_TRY(load_json(o, "generation_config.json", &o->m.hf_generation));
     SV_TRY(sv_model_read_generation(o, sv_path_join(o->m.arena, o->m.path, "generation_config.json")));
-    SV_TRY(load_tokenizer(o));
+    sv_tokenizer_job job = { 0 };
+    sv_err e = load_tokenizer(o, &job);
+    if (e == SV_OK)
+        e = load_weights(o);
+    SV_TRY(sv_tokenizer_job_end(&job, o));
+    SV_TRY(e);
     SV_TRY(load_tokenizer_config(o));
-    SV_TRY(load_template(o));
-    SV_TRY(sv_safetensors_open(o->m.path, &t));
-    sv_arena_defer(o->m.arena, drop_tensors, t);
-    return sv_model_bind(o, t, NULL);
+    return load_template(o);
 }
 
 /* ---- opening ---- */

@@ -239,11 +239,6 @@ static sv_err read_generation(sv_model_own *o)
 
 /* ---- tokenizer ---- */
 
-static void drop_tokenizer(void *t)
-{
-    sv_tokenizer_drop(t);
-}
-
 static sv_err need_array(const sv_model_own *o, const char *key, sv_gguf_type type, const sv_gguf_value **out)
 {
     const sv_gguf_value *v = sv_gguf_find(o->gguf, key);
@@ -285,25 +280,20 @@ static sv_err take_vocabulary(sv_model_own *o, sv_vocab_parts *p, sv_arena *a)
 }
 
 /* A tokenizer.json inside rules; the arrays that other programs read must tell the same. */
-static sv_err make_tokenizer(sv_model_own *o, sv_str hf)
+static sv_err start_tokenizer(sv_model_own *o, sv_str hf, sv_tokenizer_job *job)
 {
-    sv_vocab_parts parts;
-    sv_arena *a = sv_arena_make();
-    bool arrays = !hf.p || sv_gguf_find(o->gguf, TOKENS);
-    sv_err e = arrays ? take_vocabulary(o, &parts, a) : SV_OK;
-    if (e == SV_OK && hf.p)
-        e = sv_tokenizer_from_json(hf, "tokenizer.huggingface.json", &o->m.tokenizer);
-    else if (e == SV_OK)
-        e = sv_tokenizer_from_parts(&parts, o->m.path, &o->m.tokenizer);
-    if (e == SV_OK) {
-        sv_arena_defer(o->m.arena, drop_tokenizer, o->m.tokenizer);
-        e = hf.p && arrays ? sv_tokenizer_agrees(o->m.tokenizer, &parts) : SV_OK;
-    }
-    sv_arena_drop(a);
-    return e;
+    job->arena = sv_arena_make();
+    job->has_parts = !hf.p || sv_gguf_find(o->gguf, TOKENS);
+    job->json = hf;
+    job->json_name = "tokenizer.huggingface.json";
+    job->name = o->m.path;
+    if (job->has_parts)
+        SV_TRY(take_vocabulary(o, &job->parts, job->arena));
+    sv_tokenizer_job_start(job);
+    return SV_OK;
 }
 
-static sv_err read_tokenizer(sv_model_own *o)
+static sv_err read_tokenizer(sv_model_own *o, sv_tokenizer_job *job)
 {
     sv_str model = { NULL, 0 }, hf = { NULL, 0 }, pre = { NULL, 0 };
     SV_TRY(sv_gguf_text(o->gguf, "tokenizer.ggml.model", false, &model));
@@ -325,8 +315,7 @@ static sv_err read_tokenizer(sv_model_own *o)
                        "%s: tokenizer.ggml.model is \"%s\", only gpt2 (byte-level BPE) is built, and the file has no "
                        "tokenizer.huggingface.json",
                        o->m.path, sv_str_quote(model));
-    SV_TRY(make_tokenizer(o, hf));
-    return sv_model_check_vocab(o, o->m.path);
+    return start_tokenizer(o, hf, job);
 }
 
 /* ---- tokenizer_config.json, found or made ---- */
@@ -376,7 +365,10 @@ sv_err sv_model_open_gguf(sv_model_own *o)
     sv_arena_defer(o->m.arena, close_gguf, o->gguf);
     SV_TRY(read_config(o));
     SV_TRY(read_generation(o));
-    SV_TRY(read_tokenizer(o));
-    SV_TRY(read_template(o));
-    return sv_model_bind(o, o->gguf->tensors, sv_gguf_find(o->gguf, "samsvar.source.dtypes"));
+    sv_tokenizer_job job = { 0 };
+    sv_err e = read_tokenizer(o, &job);
+    if (e == SV_OK)
+        e = sv_model_bind(o, o->gguf->tensors, sv_gguf_find(o->gguf, "samsvar.source.dtypes"));
+    SV_TRY(sv_tokenizer_job_end(&job, o));
+    return e == SV_OK ? read_template(o) : e;
 }

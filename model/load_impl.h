@@ -5,6 +5,7 @@
 #ifndef SV_MODEL_LOAD_IMPL_H
 #define SV_MODEL_LOAD_IMPL_H
 
+#include "base/thread.h"
 #include "format/gguf.h"
 #include "model/model.h"
 
@@ -48,6 +49,24 @@ sv_err sv_model_bind(sv_model_own *o, const sv_tensors *t, const sv_gguf_value *
 void sv_rope_rows(void *dst, const void *src, uint32_t n_row, uint64_t row_bytes, uint32_t d_head, bool to_gguf);
 /* n items of a float or block type widened to F32. */
 void sv_widen(sv_dtype t, const void *src, uint64_t n_row, uint64_t n_col, float *out);
+
+/* load_tokenizer.c: a tokenizer that is made while other things are read. {0}: none. */
+typedef struct sv_tokenizer_job {
+    sv_vocab_parts parts; /* when has_parts; what they point to lives until the end */
+    bool has_parts;
+    sv_str json; /* p NULL: made from the parts. Both: they must agree */
+    const char *json_name, *name;
+    sv_arena *arena; /* of the caller's, for these; dropped at the end. NULL is fine */
+    /* The job's own. */
+    sv_tokenizer *made;
+    sv_err err;
+    char text[1024];
+    sv_thread *thread;
+    bool started;
+} sv_tokenizer_job;
+void sv_tokenizer_job_start(sv_tokenizer_job *j);
+/* Waits for it; o gets the tokenizer, checked against the config. Always called, also for a job that never started. */
+sv_err sv_tokenizer_job_end(sv_tokenizer_job *j, sv_model_own *o);
 
 /* load_text.c: what stands around the weights. Each takes what it needs from o->m. */
 sv_err sv_model_read_generation(sv_model_own *o, const char *where); /* hf_generation -> defaults, eos */

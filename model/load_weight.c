@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/file.h"
 #include "base/thread.h"
 #include "model/load_impl.h"
 #include "num/kblock.h"
@@ -60,6 +61,7 @@ static void check_some(void *arg)
         size_t i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED);
         if (i >= c->t->n)
             return;
+        sv_file_map_soon(c->t->item[i].data, c->t->item[i].bytes);
         if (is_finite(&c->t->item[i]))
             continue;
         size_t bad = __atomic_load_n(&c->bad, __ATOMIC_RELAXED);

@@ -6,11 +6,13 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "op/spec.h"
 
 #define N_PLAN 24
 #define OUT_LOGITS 0
 #define OUT_LP 1
+#define SPARSE_KV ((size_t)2 << 20) /* bytes of each KV block without huge pages */
 
 typedef struct cached {
     sv_step_shape shape;
@@ -47,7 +49,12 @@ static sv_err put_weight(sv_runner *r, uint32_t id)
         return sv_fail(SV_E_DTYPE, "training takes F32 weights; %s has type %s (load it with dequant)", w->hf,
                        sv_dtype_name(m->shape[id].dtype));
     bool packed = !r->train && m->shape[id].n_dim == 2;
-    return (packed ? sv_store_put_packed : sv_store_put)(r->store, SV_KIND_WEIGHT, id, &m->shape[id], m->data[id]);
+    SV_TRY((packed ? sv_store_put_packed : sv_store_put)(r->store, SV_KIND_WEIGHT, id, &m->shape[id], m->data[id]));
+    /* The chip has it now: the file's pages need not be resident beside it. */
+    uint64_t bytes;
+    SV_TRY(sv_tensor_bytes(&m->shape[id], &bytes));
+    sv_file_map_later(m->data[id], bytes);
+    return SV_OK;
 }
 
 static sv_err put_weights(sv_runner *r)
@@ -110,6 +117,10 @@ static sv_err make_pages(sv_runner *r)
         if (sv_store_find(r->store, SV_KIND_KV, at) != NULL)
             return sv_fail(SV_E_ARG, "this store has KV pages already: one engine serves from it at a time");
         SV_TRY(sv_store_raw(r->store, SV_KIND_KV, at, &shape));
+        /* Pages are taken from the first on: short contexts get no more memory than they use. */
+        const sv_span *place = &sv_store_find(r->store, SV_KIND_KV, at)->at;
+        if (place->buf->host != NULL)
+            sv_mem_sparse(place->buf->host, place->buf->bytes < SPARSE_KV ? place->buf->bytes : SPARSE_KV);
     }
     return SV_OK;
 }

@@ -69,6 +69,8 @@ struct sv_device {
 /* Starts n_thread - 1 workers (the caller is share 0). NULL: no memory or no threads. */
 sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread);
 void sv_cpu_pool_drop(sv_cpu_pool *p);
+/* Workers that stay on one core each; none when SAMSVAR_PIN=0, or when cores are too few. */
+uint32_t sv_cpu_pool_pinned(const sv_cpu_pool *p);
 /* Runs job on every thread of the pool and returns when all shares are done. */
 void sv_cpu_pool_run(sv_cpu_pool *p, sv_cpu_job job, void *ctx);
 /* Cores that this process may use. */

@@ -34,7 +34,8 @@ typedef struct worker_arg {
 
 struct sv_cpu_pool {
     uint32_t n_thread, n_started;
-    uint32_t spin; /* rounds of RELAX before sleeping; 0 when there are more threads than cores */
+    cpu_set_t core; /* those that its workers are pinned to */
+    uint32_t spin;  /* rounds of RELAX before sleeping; 0 when there are more threads than cores */
     pthread_t *thread;
     worker_arg *arg; /* of each thread: a worker allocates and frees nothing, so that it may start late unseen */
     sv_cpu_job job;
@@ -158,6 +159,63 @@ static uint32_t spin_rounds(void)
     return n < 50 ? 50 : n > 20000 ? 20000 : (uint32_t)n;
 }
 
+/* Cores that workers of any pool of this process are pinned to. */
+static pthread_mutex_t core_lock = PTHREAD_MUTEX_INITIALIZER;
+static cpu_set_t core_taken;
+
+/* The first core of the mask behind the caller's that no worker has; -1: none. Processes with few threads, started on
+ * different cores, so choose different ones. */
+static int free_core(const cpu_set_t *mask, int callers)
+{
+    for (int i = 1; i < CPU_SETSIZE; i++) {
+        int c = ((callers < 0 ? 0 : callers) + i) % CPU_SETSIZE;
+        if (CPU_ISSET(c, mask) && !CPU_ISSET(c, &core_taken))
+            return c;
+    }
+    return -1;
+}
+
+/* Each worker stays on a core of its own as far as there are any: a second pool of the process takes others, and runs
+ * unpinned where none are left, since two workers on one core would wait for each other. The caller is never pinned:
+ * its thread is not ours. */
+static void pin_workers(sv_cpu_pool *p)
+{
+    cpu_set_t mask;
+    const char *option = getenv("SAMSVAR_PIN");
+    if ((option != NULL && option[0] == '0') || sched_getaffinity(0, sizeof mask, &mask) != 0 ||
+        (int)p->n_thread > CPU_COUNT(&mask))
+        return;
+    pthread_mutex_lock(&core_lock);
+    int callers = sched_getcpu(), most = CPU_COUNT(&mask) - 1;
+    for (uint32_t i = 1; i <= p->n_started && CPU_COUNT(&core_taken) + (int)(p->n_started - i) < most; i++) {
+        int c = free_core(&mask, callers);
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        if (c < 0)
+            break;
+        CPU_SET(c, &one);
+        if (pthread_setaffinity_np(p->thread[i], sizeof one, &one) != 0)
+            break;
+        CPU_SET(c, &core_taken);
+        CPU_SET(c, &p->core);
+    }
+    pthread_mutex_unlock(&core_lock);
+}
+
+static void give_cores_back(sv_cpu_pool *p)
+{
+    pthread_mutex_lock(&core_lock);
+    for (int c = 0; c < CPU_SETSIZE; c++)
+        if (CPU_ISSET(c, &p->core))
+            CPU_CLR(c, &core_taken);
+    pthread_mutex_unlock(&core_lock);
+}
+
+uint32_t sv_cpu_pool_pinned(const sv_cpu_pool *p)
+{
+    return (uint32_t)CPU_COUNT(&p->core);
+}
+
 sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread)
 {
     sv_cpu_pool *p = NULL;
@@ -185,6 +243,7 @@ sv_cpu_pool *sv_cpu_pool_make(uint32_t n_thread)
         sv_cpu_pool_drop(p);
         return NULL;
     }
+    pin_workers(p);
     return p;
 }
 
@@ -205,6 +264,7 @@ void sv_cpu_pool_drop(sv_cpu_pool *p)
     start_workers(p);
     for (uint32_t i = 1; i <= p->n_started; i++)
         pthread_join(p->thread[i], NULL);
+    give_cores_back(p);
     free(p->thread);
     free(p->arg);
     free(p->claim);

@@ -468,6 +468,54 @@ static void test_another_space_finds_nothing(void **state)
     sv_engine_close(fresh);
 }
 
+/* When the budget is used up the close is forced, drawn among neighbours or alone, pushed out or not. */
+static void test_a_thought_is_closed_at_its_budget(void **state)
+{
+    (void)state;
+    static const uint32_t close[] = { 30, 31, 32 };
+    enum { N = 6, BUDGET = 9, OPEN = 40, CLOSE = 31 };
+    sv_request r[N];
+    answer *alone = calloc(N, sizeof *alone), *got = calloc(N, sizeof *got);
+    sv_engine_opts one = { .chip = "cpu", .max_running = 1 };
+    sv_engine_opts many = { .chip = "cpu", .max_running = N, .n_page = 12, .prefix = true };
+    sv_engine *e = open_engine(&one);
+    for (uint32_t i = 0; i < N; i++) {
+        r[i] = (sv_request){
+            .prompt = prompt[i], .n_prompt = 20, .max_tokens = 70, .ignore_eos = true, .want_logprob = true
+        };
+        r[i].sampling = sampling_of(i);
+        r[i].thought = (sv_thought){ i % 2, OPEN, CLOSE, BUDGET, close, 3 };
+        run_alone(e, &r[i], &alone[i]);
+        uint32_t begin = 0, n = alone[i].n - 1;
+        if (i % 2 == 0)
+            while (begin < n && alone[i].event[begin].id != OPEN)
+                begin++;
+        uint32_t from = i % 2 ? 0 : begin + 1, early = from;
+        while (early < n && early < from + BUDGET && alone[i].event[early].id != CLOSE)
+            early++;
+        if (early == from + BUDGET && early + 3 <= n)
+            for (uint32_t k = 0; k < 3; k++)
+                assert_int_equal(alone[i].event[early + k].id, close[k]);
+        if (i % 2)
+            assert_true(early < n);
+    }
+    sv_engine_close(e);
+    e = open_engine(&many);
+    sv_ticket first = 0;
+    sv_event ev;
+    for (uint32_t i = 0; i < N; i++) {
+        sv_ticket t = post(e, &r[i]);
+        first = i ? first : t;
+    }
+    while (next(e, &ev))
+        keep(&got[ev.ticket - first], &ev);
+    for (uint32_t i = 0; i < N; i++)
+        assert_same("thought", i, &got[i], &alone[i]);
+    sv_engine_close(e);
+    free(alone);
+    free(got);
+}
+
 static void test_an_engine_may_be_closed_in_mid_stream(void **state)
 {
     (void)state;
@@ -584,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_a_hit_changes_no_bit),
         cmocka_unit_test(test_running_requests_lend_what_they_compute),
         cmocka_unit_test(test_another_space_finds_nothing),
+        cmocka_unit_test(test_a_thought_is_closed_at_its_budget),
         cmocka_unit_test(test_an_engine_may_be_closed_in_mid_stream),
         cmocka_unit_test(test_a_continued_answer_is_the_uninterrupted_one),
         cmocka_unit_test(test_scoring_an_answer_gives_the_log_probs_of_its_draws),

@@ -68,8 +68,11 @@ static void take_event(sv_reply *p, uint32_t i, const sv_event *ev)
             g[k].finish = "length";
         return;
     }
+    bool was = g->finish != NULL;
     if (sv_grow_take(g, ev))
         sv_turn_cancel(part->turn, i % p->ask.n);
+    if (!was && g->finish != NULL && g->calls.n > 0)
+        sv_replay_keep(p->s->replay, p->space, p->h->id, &g->calls, sv_view(&g->thought));
 }
 
 /* Nothing to send now: a ping when it has been quiet for long. False: the client has left. */
@@ -312,10 +315,13 @@ static sv_err post_part(sv_reply *p, uint32_t k, sv_ids *ids, sv_ids *close)
     sv_thought_at at = SV_THOUGHT_NONE;
     sv_guide *guide = NULL;
     sv_key key;
+    sv_key_of(p->s, p->r, &key);
     if (p->chat) {
         sv_marked text = { 0 };
         bool in_thought;
         p->ask.param = "messages";
+        p->space = sv_key_space(&key);
+        p->replayed = sv_replay_restore(p->s->replay, p->space, p->h->id, p->ask.messages);
         sv_err err = sv_render(p->h, &p->ask, &text, ids, &in_thought);
         at = err == SV_OK ? sv_thought_of(p->h->model, sv_view(&text.text)) : at;
         at = p->ask.continue_final && at == SV_THOUGHT_MAY ? SV_THOUGHT_CLOSED : at;
@@ -327,7 +333,6 @@ static sv_err post_part(sv_reply *p, uint32_t k, sv_ids *ids, sv_ids *close)
     SV_TRY(check_length(p, ids->n));
     p->part[k].n_prompt = (uint32_t)ids->n;
     sv_sha_of_ids(ids->id, ids->n, p->part[k].prompt_sha);
-    sv_key_of(p->s, p->r, &key);
     sv_request q = { .prompt = ids->id,
                      .n_prompt = (uint32_t)ids->n,
                      .max_tokens = p->ask.max_tokens,

@@ -22,6 +22,7 @@ void sv_grow_done(sv_grow *g)
 {
     sv_cut_done(&g->cut);
     sv_tool_calls_done(&g->calls);
+    sv_bytes_done(&g->thought);
     sv_bytes_done(&g->think);
     sv_bytes_done(&g->answer);
     sv_ids_done(&g->ids);
@@ -129,7 +130,10 @@ static void take_block(sv_grow *g)
 
 static void put(sv_grow *g, const sv_bytes *text)
 {
+    size_t before = g->think.n;
     sv_cut_put(&g->cut, view(text), &g->think, &g->answer);
+    if (g->tools != SV_TOOLS_NONE)
+        sv_bytes_add(&g->thought, view(&g->think).p + before, g->think.n - before);
     while (g->cut.has_block) {
         take_block(g);
         sv_cut_put(&g->cut, SV_STR(""), &g->think, &g->answer);

@@ -25,6 +25,7 @@ typedef struct sv_grow {
     uint32_t n_reasoning, n_cached;
     sv_tool_format tools;
     sv_tool_calls calls;
+    sv_bytes thought;     /* all of it */
     size_t n_said;        /* calls that a stream has told */
     char tool_error[200]; /* why a block of calls was none; "": all were */
     const char *finish;   /* NULL: it runs */

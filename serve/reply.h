@@ -7,6 +7,7 @@
 
 #include "serve/form.h"
 #include "serve/grow.h"
+#include "serve/replay.h"
 
 typedef struct sv_part {
     sv_turn *score,
@@ -42,6 +43,8 @@ struct sv_reply {
     uint32_t n_part, n_grow;
     sv_grow *grow; /* [n_grow = n_part * ask.n] */
     sv_thought thought;
+    sv_replayed replayed;
+    uint64_t space; /* of the key */
     char id[48];
     int64_t created;
     bool begun; /* stream: the first chunks are out */

@@ -72,6 +72,9 @@ json_t *sv_reply_facts(const sv_reply *p)
     json_t *o = json_pack("{s:s, s:I, s:o, s:o, s:o, s:O}", "fingerprint", sv_served_fingerprint(p->h), "seed",
                           (json_int_t)s->seed, "prompt_sha256", one_or_list(in), "output_sha256", one_or_list(out),
                           "sampling", how, "ignored", p->ask.ignored);
+    static const char *const replay[] = { NULL, "exact", "rendered", "miss" };
+    if (p->replayed != SV_REPLAY_NONE)
+        json_object_set_new(o, "replay", json_string(replay[p->replayed]));
     if (p->thought.n_close > 0)
         json_object_set_new(o, "thinking", json_pack("{s:I}", "budget", (json_int_t)p->thought.budget));
     for (uint32_t i = 0; i < p->n_grow; i++)

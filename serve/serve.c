@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "serve/replay.h"
 #include "serve/serve_impl.h"
 
 #define MAX_BODY (4u << 20)
@@ -516,6 +517,7 @@ sv_err sv_serve_start(const sv_serve_opts *opts, sv_serve **out)
     sv_serve *s = sv_mem_new(sizeof *s);
     s->o = *opts;
     s->arena = sv_arena_make();
+    s->replay = sv_replay_make(SV_REPLAY_BYTES);
     s->created = sv_clock_unix();
     pthread_mutex_init(&s->lock, NULL);
     sv_served_opts ho;
@@ -603,6 +605,7 @@ void sv_serve_stop(sv_serve *s)
     sv_http_stop(s->http);
     sv_models_stop(s->models);
     sv_chats_close(s->chats);
+    sv_replay_drop(s->replay);
     sv_keys_done(&s->keys);
     pthread_mutex_destroy(&s->lock);
     sv_arena_drop(s->arena);

@@ -26,6 +26,7 @@ struct sv_serve {
     bool stopping;   /* atomic: nothing long goes on */
     bool proving;    /* atomic: one proof at a time */
     sv_models *models;
+    struct sv_replay *replay;
     sv_chats *chats; /* NULL: none are kept */
     int64_t created;
     uint64_t status[6]; /* atomic: replies by hundreds */

@@ -365,6 +365,44 @@ static void test_calls_come_back_on_input(void **state)
     free(first);
 }
 
+/* A client sends the call back in JSON of its own: the prompt has the bytes that the model wrote. */
+static void test_calls_are_replayed_as_they_were_written(void **state)
+{
+    (void)state;
+    static const char *const tail[] = { "exact", "rendered", "miss" };
+    json_t *o =
+        ask("/v1/chat/completions", "{" USER "," TOOLS ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":"
+                                    "\"weather\"}},\"parallel_tool_calls\":false,\"max_tokens\":500,\"seed\":1}");
+    const char *argument = text_at(o, "choices/0/message/tool_calls/0/function/arguments");
+    json_t *v = parsed(argument);
+    char *sha = NULL;
+    for (int i = 0; i < 3; i++) {
+        char id[64];
+        snprintf(id, sizeof id, "%s", i == 2 ? "call_unknown" : text_at(o, "choices/0/message/tool_calls/0/id"));
+        if (i == 1)
+            json_object_set_new(v, "ok", json_string("changed"));
+        char *other = json_dumps(v, JSON_INDENT(3));
+        json_t *q = json_pack("{s:[{s:s, s:s}, {s:s, s:n, s:[{s:s, s:s, s:{s:s, s:s}}]}, {s:s, s:s, s:s}], s:i, s:i}",
+                              "messages", "role", "user", "content", "the sum", "role", "assistant", "content",
+                              "tool_calls", "id", id, "type", "function", "function", "name", "weather", "arguments",
+                              other, "role", "tool", "tool_call_id", id, "content", "2", "max_tokens", 2, "seed", 1);
+        char *text = json_dumps(q, 0);
+        json_t *back = ask("/v1/chat/completions", text);
+        assert_string_equal(text_at(back, "samsvar/replay"), tail[i]);
+        if (i == 0)
+            sha = strdup(text_at(back, "samsvar/prompt_sha256"));
+        else
+            assert_string_not_equal(sha, text_at(back, "samsvar/prompt_sha256"));
+        json_decref(back);
+        free(text);
+        free(other);
+        json_decref(q);
+    }
+    free(sha);
+    json_decref(v);
+    json_decref(o);
+}
+
 static void test_a_response_is_the_chat_in_items(void **state)
 {
     (void)state;
@@ -471,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_several_prompts_are_answered_as_each_alone),
         cmocka_unit_test(test_an_echo_tells_the_log_probs_of_the_prompt),
         cmocka_unit_test(test_calls_come_back_on_input),
+        cmocka_unit_test(test_calls_are_replayed_as_they_were_written),
         cmocka_unit_test(test_a_response_is_the_chat_in_items),
         cmocka_unit_test(test_what_a_form_cannot_be_is_refused),
     };

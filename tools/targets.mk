@@ -4,10 +4,9 @@
 help:
 	@echo "make demo      the main job: a real model answers, a small one learns to think, chips agree (4 minutes; DEMO=full: 10)"
 	@echo "make test      all tests; ends with 'N passed, N failed, N skipped'"
-	@echo "make long      failures that need real runs, 10 minutes and more"
+	@echo "make long      failures that need real runs, 10,000 requests among neighbours; 10 minutes and more"
 	@echo "make check     layers, laws, formats, clang, sanitizers, fuzzers, aarch64 under qemu"
 	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
-	@echo "make long      10,000 requests among neighbours (an hour)"
 	@echo "make bench     speed beside the machine's measured peaks"
 	@echo "make emulate   AVX-512 as true instructions under the emulator Bochs (tens of minutes)"
 	@echo "make install   PREFIX=/usr/local DESTDIR="
@@ -25,11 +24,12 @@ demo: deps
 	@B=$(B) DEMO=$(DEMO) sh tools/demo.sh
 test: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-tests
-LONG_BIN := $(patsubst %.c,$(B)/%,$(wildcard test/long/*.c))
+# Tests of their own, and those that do more of the same when told to.
+LONG_BIN := $(patsubst %.c,$(B)/%,$(wildcard test/long/*.c)) $(B)/test/e2e/serve_neighbours
 long: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-long
 run-long: all $(LONG_BIN)
-	@SAMSVAR_BIN=$(B)/samsvar TEST_TIMEOUT=7200 sh tools/run-tests.sh $(B) $(LONG_BIN)
+	@SAMSVAR_NEIGHBOURS=10000 SAMSVAR_BIN=$(B)/samsvar TEST_TIMEOUT=7200 sh tools/run-tests.sh $(B) $(LONG_BIN)
 quick: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-quick
 check: deps-check
@@ -54,10 +54,6 @@ arch:
 	@B=$(B) sh tools/arch.sh
 emulate: $(B)/samsvar $(B)/test/law/train_short
 	@B=$(B) sh tools/emulate.sh
-# What takes longer than `make test` may: more of the same.
-.PHONY: long
-long: $(B)/test/e2e/serve_neighbours
-	SAMSVAR_NEIGHBOURS=10000 $(B)/test/e2e/serve_neighbours
 # Clients from PyPI against a server; needs the network, so it is no part of `make test`.
 .PHONY: clients
 clients: all

@@ -15,9 +15,9 @@
 #define SV_TILES_F32(X) X(3, 2)
 /* clang-format on */
 /* Block products: rows, and groups of SV_W columns, at most SV_DOT_SUMS sums. */
-#define SV_DOT_MR 4
-#define SV_DOT_SUMS 4
-#define SV_DOT_TILES(X) X(1, 4) X(2, 2) X(3, 1) X(4, 1)
+#define SV_DOT_MR 6
+#define SV_DOT_SUMS 12
+#define SV_DOT_TILES(X) X(1, 4) X(2, 4) X(3, 4) X(4, 2) X(5, 2) X(6, 2)
 
 #include "chips/cpu/isa.inc"
 #else

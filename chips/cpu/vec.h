@@ -144,10 +144,11 @@ typedef vb v_w8;
 typedef vi v_acc8;
 typedef vi v_acc4;
 SV_INL v_w8 v_w8_load(const void *p) { return v_loadb(p); }
-SV_INL v_acc8 v_dot8_start(int32_t sum_x)
+SV_INL v_acc8 v_dot8_start(int32_t bias) { return v_set1i(bias); }
+SV_INL int32_t v_dot8_bias(int32_t sum_x)
 {
     (void)sum_x;
-    return (vi){ 0 };
+    return 0;
 }
 
 SV_INL vi v_dot_plain(vi acc, vb w, vb x)
@@ -160,16 +161,10 @@ SV_INL vi v_dot_plain(vi acc, vb w, vb x)
 
 SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x) { return v_dot_plain(acc, w, x); }
 SV_INL vi v_dot8_end(v_acc8 acc) { return acc; }
-SV_INL v_acc4 v_dot4_start(void) { return (vi){ 0 }; }
+SV_INL int32_t v_dot4_bias(int32_t sum_x) { return -8 * sum_x; }
+SV_INL v_acc4 v_dot4_start(int32_t bias) { return v_set1i(bias); }
 SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x) { return v_dot_plain(acc, w, x); }
 SV_INL vi v_dot4_end(v_acc4 acc) { return acc; }
 #endif
-
-SV_INL vb v_set4b(const int8_t *p)
-{
-    int32_t four;
-    memcpy(&four, p, 4);
-    return (vb)v_set1i(four);
-}
 
 #endif

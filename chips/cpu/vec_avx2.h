@@ -73,9 +73,15 @@ SV_INL v_w8 v_w8_load(const void *p)
     return (v_w8){ w, _mm256_abs_epi8(w) };
 }
 
-SV_INL v_acc8 v_dot8_start(int32_t sum_x)
+SV_INL int32_t v_dot8_bias(int32_t sum_x)
 {
     (void)sum_x;
+    return 0;
+}
+
+SV_INL v_acc8 v_dot8_start(int32_t bias)
+{
+    (void)bias;
     return _mm256_setzero_si256();
 }
 
@@ -88,8 +94,38 @@ SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x)
 }
 
 SV_INL vi v_dot8_end(v_acc8 acc) { return (vi)acc; }
-/* Codes 0 .. 15: eight steps fit 16 bits, 15 x 127 x 2 x 8 = 30,480. */
-SV_INL v_acc4 v_dot4_start(void) { return _mm256_setzero_si256(); }
+
+/* For several rows: weights widened to 16 bits once, even and odd bytes, then one vpmaddwd per row. */
+#define SV_HAS_DOT16
+#define SV_DOT16_ROWS 3
+SV_INL void v_dot16_split(vi v, vi *even, vi *odd)
+{
+    *even = (vi)_mm256_srai_epi16(_mm256_slli_epi16((__m256i)v, 8), 8);
+    *odd = (vi)_mm256_srai_epi16((__m256i)v, 8);
+}
+
+/* 32 activations to the 16 words that meet them, in the order of the weights' even and odd parts. */
+SV_INL void v_dot16_words(const void *x, int32_t *word)
+{
+    vi even, odd;
+    v_dot16_split((vi)v_loadb(x), &even, &odd);
+    for (int k = 0; k < 8; k++) {
+        word[2 * k] = even[k];
+        word[2 * k + 1] = odd[k];
+    }
+}
+
+SV_INL vi v_dot16(vi acc, vi w, vi x)
+{
+    __m256i sum = _mm256_add_epi32((__m256i)acc, _mm256_madd_epi16((__m256i)w, (__m256i)x));
+    v_keep(sum);
+    return (vi)sum;
+}
+
+/* Codes 0 .. 15: eight steps fit 16 bits, 15 x 127 x 2 x 8 = 30,480. A block's bias of -8 sum(x) is shared by a lane's two
+ * halves; each of them stays within 30,480 still, since its own codes' share of the bias only narrows it. */
+SV_INL int32_t v_dot4_bias(int32_t sum_x) { return (int32_t)((uint32_t)(-4 * sum_x) & 0xffffu) * 0x10001; }
+SV_INL v_acc4 v_dot4_start(int32_t bias) { return (__m256i)v_set1i(bias); }
 
 SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x)
 {
@@ -101,14 +137,13 @@ SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x)
 SV_INL vi v_dot4_end(v_acc4 acc) { return (vi)_mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
 
 /* K blocks: the scale, in both halves of its lane, is what vpmaddwd multiplies the 16-bit sums by, so it costs nothing.
- * Codes of five bits: four steps fit 16 bits, 31 x 127 x 2 x 4 = 31,496. Codes of six: |code - 32| and x with its sign,
- * 32 x 127 x 2 x 4 = 32,512. */
+ * Codes of five bits: four steps fit 16 bits, 31 x 127 x 2 x 4 = 31,496. Codes of six: a half lane starts from -32 times the
+ * sum of the activations that it will meet, so that it ends within 32 x 127 x 2 x 4 = 32,512, and may wrap on the way. */
 #define SV_DOT5_STEPS 4
-#define SV_DOT6_HALVES 0
 typedef __m256i v_scale;
 typedef __m256i v_total;
 typedef __m256i v_acc6;
-typedef v_w8 v_w6;
+typedef __m256i v_w6;
 
 SV_INL v_scale v_scale_u8(const uint8_t *p)
 {
@@ -127,23 +162,20 @@ SV_INL v_total v_total_add4(v_total t, v_acc4 acc, v_scale s) { return _mm256_ad
 SV_INL v_total v_total_add6(v_total t, v_acc6 acc, v_scale s) { return v_total_add4(t, acc, s); }
 SV_INL vf v_total_end(v_total t) { return v_to_f((vi)t); }
 
-SV_INL v_w6 v_w6_make(vb code)
+SV_INL v_w6 v_w6_make(vb code) { return (__m256i)code; }
+
+/* x: 16 activations. */
+SV_INL int32_t v_dot6_bias(const int8_t *x)
 {
-    __m256i w = _mm256_sub_epi8((__m256i)code, _mm256_set1_epi8(32));
-    return (v_w6){ w, _mm256_abs_epi8(w) };
+    int32_t low = 0, high = 0;
+    for (int i = 0; i < 16; i += 4) {
+        low += x[i] + x[i + 1];
+        high += x[i + 2] + x[i + 3];
+    }
+    return (int32_t)(((uint32_t)(-32 * high) << 16) | ((uint32_t)(-32 * low) & 0xffffu));
 }
 
-SV_INL v_acc6 v_dot6_start(int32_t sum_x)
-{
-    (void)sum_x;
-    return _mm256_setzero_si256();
-}
-
-SV_INL v_acc6 v_dot6(v_acc6 acc, v_w6 w, vb x)
-{
-    acc = _mm256_add_epi16(acc, _mm256_maddubs_epi16(w.abs, _mm256_sign_epi8((__m256i)x, w.w)));
-    v_keep(acc);
-    return acc;
-}
+SV_INL v_acc6 v_dot6_start(int32_t bias) { return (__m256i)v_set1i(bias); }
+SV_INL v_acc6 v_dot6(v_acc6 acc, v_w6 w, vb x) { return v_dot4(acc, (vb)w, x); }
 
 #endif

@@ -94,20 +94,29 @@ typedef vi v_acc8;
 typedef vi v_acc4;
 
 SV_INL v_w8 v_w8_load(const void *p) { return (v_w8)v_loadb(p) ^ (uint8_t)0x80; }
-SV_INL v_acc8 v_dot8_start(int32_t sum_x) { return v_set1i(-128 * sum_x); }
+SV_INL int32_t v_dot8_bias(int32_t sum_x) { return -128 * sum_x; }
+SV_INL v_acc8 v_dot8_start(int32_t bias) { return v_set1i(bias); }
 SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x) { return v_dpbusd(acc, w, x); }
 SV_INL vi v_dot8_end(v_acc8 acc) { return acc; }
-SV_INL v_acc4 v_dot4_start(void) { return (vi){ 0 }; }
+SV_INL int32_t v_dot4_bias(int32_t sum_x) { return -8 * sum_x; }
+SV_INL v_acc4 v_dot4_start(int32_t bias) { return v_set1i(bias); }
 SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x) { return v_dpbusd(acc, (vub)w, x); }
 SV_INL vi v_dot4_end(v_acc4 acc) { return acc; }
 
 /* Codes 0 .. 63 are unsigned already; the start value takes 32 sum(x) back. */
 #define SV_HAS_DOT6
-#define SV_DOT6_HALVES 1
 typedef vub v_w6;
 typedef vi v_acc6;
 SV_INL v_w6 v_w6_make(vb code) { return (v_w6)code; }
-SV_INL v_acc6 v_dot6_start(int32_t sum_x) { return v_set1i(-32 * sum_x); }
+SV_INL v_acc6 v_dot6_start(int32_t bias) { return v_set1i(bias); }
+SV_INL int32_t v_dot6_bias(const int8_t *x)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i++)
+        sum += x[i];
+    return -32 * sum;
+}
+
 SV_INL v_acc6 v_dot6(v_acc6 acc, v_w6 w, vb x) { return v_dpbusd(acc, w, x); }
 
 #endif

@@ -56,15 +56,17 @@ SV_INL vi v_dot_pairs(vi acc, vb w, vb x)
 }
 
 SV_INL v_w8 v_w8_load(const void *p) { return v_loadb(p); }
-SV_INL v_acc8 v_dot8_start(int32_t sum_x)
+SV_INL v_acc8 v_dot8_start(int32_t bias) { return v_set1i(bias); }
+SV_INL int32_t v_dot8_bias(int32_t sum_x)
 {
     (void)sum_x;
-    return (vi){ 0 };
+    return 0;
 }
 
 SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x) { return v_dot_pairs(acc, w, x); }
 SV_INL vi v_dot8_end(v_acc8 acc) { return acc; }
-SV_INL v_acc4 v_dot4_start(void) { return (vi){ 0 }; }
+SV_INL int32_t v_dot4_bias(int32_t sum_x) { return -8 * sum_x; }
+SV_INL v_acc4 v_dot4_start(int32_t bias) { return v_set1i(bias); }
 SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x) { return v_dot_pairs(acc, w, x); }
 SV_INL vi v_dot4_end(v_acc4 acc) { return acc; }
 

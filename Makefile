@@ -38,7 +38,7 @@ SRC      := $(foreach d,$(FLOORS),$(wildcard $(d)/*.c)) $(wildcard chips/cpu/*.c
 ifeq ($(ARCH),aarch64)
   SRC := $(filter-out %/isa_avx2.c %/isa_avx512.c %/isa_avx512emu.c,$(SRC))
 else
-  SRC := $(filter-out %/isa_neon.c,$(SRC))
+  SRC := $(filter-out %/isa_neon.c %/isa_neondot.c,$(SRC))
 endif
 CLI_SRC  := $(wildcard cli/*.c)
 OBJ      := $(SRC:%.c=$(B)/%.o)
@@ -69,7 +69,7 @@ say  = @$(if $(or $(V),$(findstring s,$(firstword -$(MAKEFLAGS)))),:,printf '%-5
 all: $(B)/samsvar $(PLUGINS)
 
 # Kernel texts are unrolled tiles: checks of undefined behaviour in them, but for the scalar one, would take minutes to build.
-isa_flags = $(if $(filter %/isa_avx2.o,$(1)),$(ISA_avx2))$(if $(filter %/isa_avx512.o,$(1)),$(ISA_avx512))$(if $(filter %/isa_avx512emu.o,$(1)),$(ISA_avx2) -O1 -Wno-psabi)$(if $(and $(SAN),$(filter %/isa_avx2.o %/isa_avx512.o,$(1))), -fno-sanitize=undefined)
+isa_flags = $(if $(filter %/isa_neondot.o,$(1)),$(ISA_neondot))$(if $(filter %/isa_avx2.o,$(1)),$(ISA_avx2))$(if $(filter %/isa_avx512.o,$(1)),$(ISA_avx512))$(if $(filter %/isa_avx512emu.o,$(1)),$(ISA_avx2) -O1 -Wno-psabi)$(if $(and $(SAN),$(filter %/isa_avx2.o %/isa_avx512.o,$(1))), -fno-sanitize=undefined)
 warnings  = $(if $(findstring chips/,$(1)),$(CHIP_WARN_FLAGS),$(WARN_FLAGS)) -Werror
 
 $(B)/%.o: %.c tools/flags.mk

@@ -6,3 +6,4 @@ WARN_FLAGS := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmiss
 CHIP_WARN_FLAGS := -Wall -Wextra -Wshadow -Wsign-compare
 ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
+ISA_neondot := -march=armv8.2-a+dotprod

@@ -14,6 +14,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -54,6 +56,8 @@ static uint32_t list_isas(isa_list out)
     if (host_has_avx2())
         out[n++] = &sv_cpu_avx2;
 #elif defined(__aarch64__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP)
+        out[n++] = &sv_cpu_neondot;
     out[n++] = &sv_cpu_neon;
 #endif
     out[n++] = &sv_cpu_scalar;

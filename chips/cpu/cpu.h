@@ -33,7 +33,7 @@ extern const sv_cpu_isa sv_cpu_avx2, sv_cpu_avx512;
 extern const sv_cpu_isa sv_cpu_avx512emu;
 #endif
 #elif defined(__aarch64__)
-extern const sv_cpu_isa sv_cpu_neon;
+extern const sv_cpu_isa sv_cpu_neon, sv_cpu_neondot;
 #endif
 
 #define SV_CPU_SPARES 8

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The kernels for aarch64 NEON. Main tile 6 x 16: 24 sums, 4 weights, 1 broadcast of 32 registers.
+ * The kernels for aarch64 NEON; isa_neondot.c compiles them again with the dot product instructions. Main tile 6 x 16:
+ * 24 sums, 4 weights, 1 broadcast of 32 registers.
  */
 #if defined(__aarch64__)
 #include "chips/cpu/vec_neon.h"
 
+#ifdef __ARM_FEATURE_DOTPROD
+#define SV_ISA_TABLE sv_cpu_neondot
+#define SV_ISA_NAME "neondot"
+#else
 #define SV_ISA_TABLE sv_cpu_neon
 #define SV_ISA_NAME "neon"
+#endif
 #define SV_MR 6
 #define SV_NP 1
 #define SV_SUMS 24 /* most sums of a tile, in vectors */

@@ -47,13 +47,17 @@ typedef vb v_w8;
 typedef vi v_acc8;
 typedef vi v_acc4;
 
+#ifdef __ARM_FEATURE_DOTPROD
+SV_INL vi v_dot_lanes(vi acc, vb w, vb x) { return (vi)vdotq_s32((int32x4_t)acc, (int8x16_t)w, (int8x16_t)x); }
+#else
 /* Pair sums fit 16 bits: 2 x 128 x 127 < 2^15. */
-SV_INL vi v_dot_pairs(vi acc, vb w, vb x)
+SV_INL vi v_dot_lanes(vi acc, vb w, vb x)
 {
     int8x16_t a = (int8x16_t)w, b = (int8x16_t)x;
     int16x8_t lo = vmull_s8(vget_low_s8(a), vget_low_s8(b)), hi = vmull_high_s8(a, b);
     return (vi)vpadalq_s16((int32x4_t)acc, vpaddq_s16(lo, hi));
 }
+#endif
 
 SV_INL v_w8 v_w8_load(const void *p) { return v_loadb(p); }
 SV_INL v_acc8 v_dot8_start(int32_t bias) { return v_set1i(bias); }
@@ -63,11 +67,11 @@ SV_INL int32_t v_dot8_bias(int32_t sum_x)
     return 0;
 }
 
-SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x) { return v_dot_pairs(acc, w, x); }
+SV_INL v_acc8 v_dot8(v_acc8 acc, v_w8 w, vb x) { return v_dot_lanes(acc, w, x); }
 SV_INL vi v_dot8_end(v_acc8 acc) { return acc; }
 SV_INL int32_t v_dot4_bias(int32_t sum_x) { return -8 * sum_x; }
 SV_INL v_acc4 v_dot4_start(int32_t bias) { return v_set1i(bias); }
-SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x) { return v_dot_pairs(acc, w, x); }
+SV_INL v_acc4 v_dot4(v_acc4 acc, vb w, vb x) { return v_dot_lanes(acc, w, x); }
 SV_INL vi v_dot4_end(v_acc4 acc) { return acc; }
 
 #endif

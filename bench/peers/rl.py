@@ -83,7 +83,9 @@ print(statistics.median(rates[2:]))
 
 TRL = COMMON + '''
 import tempfile
+import pyarrow
 from datasets import Dataset
+from datasets.table import InMemoryTable
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 made, rates, start = 0, [], 0.0
@@ -106,7 +108,8 @@ with tempfile.TemporaryDirectory() as out:
                         scale_rewards=False, learning_rate=3e-4, adam_beta2=0.98, weight_decay=0.0, max_grad_norm=1.0,
                         lr_scheduler_type="constant", use_cpu=True, bf16=False, gradient_checkpointing=False,
                         report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True)
-    data = Dataset.from_list([{"prompt": problem() + ":<think>"} for _ in range(PROMPTS * (steps + 4))])
+    asked = pyarrow.table({"prompt": [problem() + ":<think>" for _ in range(PROMPTS * (steps + 4))]})
+    data = Dataset(InMemoryTable(asked), fingerprint="problems")  # some versions cannot make the fingerprint themselves
     GRPOTrainer(model=model, processing_class=tokenizer, reward_funcs=judge, args=config, train_dataset=data,
                 callbacks=[Clock()]).train()
 print(statistics.median(rates[2:]))

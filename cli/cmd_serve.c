@@ -83,6 +83,11 @@ static sv_err read_list(const sv_args *a, sv_arena *arena, list *l)
     for (size_t i = 0; i < l->n; i++)
         if (sv_hub_is_name(l->path[i]))
             return sv_hub_find(l->path[i], arena, &l->path[i]); /* not in the cache: the sentence says what to do */
+    if (l->n != 1 && sv_arg_given(a, SV_FLAG_ADAPTER))
+        return sv_fail(SV_E_ARG,
+                       "--adapter belongs to one base, and %zu models are named; serve it by a process of its own, "
+                       "or merge it (samsvar convert) and serve that",
+                       l->n);
     return l->n > 0 ? SV_OK : sv_fail(SV_E_ARG, "no model is named; give MODEL, NAME=PATH or --models FILE");
 }
 
@@ -177,7 +182,8 @@ sv_err sv_cmd_serve(const sv_args *a)
                         .behind_proxy = sv_arg_on(a, SV_FLAG_PROXY),
                         .max_body = sv_arg_u64(a, SV_FLAG_MAX_BODY),
                         .max_queue = (uint32_t)sv_arg_u64(a, SV_FLAG_MAX_QUEUE),
-                        .model = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT) },
+                        .model = { .dequant = sv_arg_on(a, SV_FLAG_DEQUANT),
+                                   .adapter = given_text(a, SV_FLAG_ADAPTER) },
                         .chats = given_text(a, SV_FLAG_CHATS),
                         .chats_bytes = sv_arg_u64(a, SV_FLAG_CHATS_BYTES),
                         .version = SV_VERSION };

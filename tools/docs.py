@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Extracts docs/cli.md, docs/samsvar.1, docs/ops.md and docs/errors.md from the tables that the program is built of.
+"""Extracts docs/cli.md, docs/samsvar.1, docs/recipes.md, docs/ops.md and docs/errors.md from the tables that the program is built of.
 --check writes nothing and fails when a page is stale."""
 import ast
 import os
@@ -164,7 +164,17 @@ def errors_page():
     return out
 
 
-PAGES = {"docs/cli.md": cli_page, "docs/samsvar.1": man_page, "docs/ops.md": ops_page, "docs/errors.md": errors_page}
+def recipes_page():
+    out = "# Keys of a recipe\n" + NOTE + ("\nYAML of nested keys; `--set KEY=VALUE` is stronger. `samsvar train RECIPE --dry-run` prints them as they are taken.\n"
+                                          "Result: the value is part of the result, so that a run cannot go on with another one.\n\n"
+                                          "| key | default | what it is | result |\n|---|---|---|---|\n")
+    for _, key, kind, dflt, _, _, flags_, words in rows(strip_comments(read("train/recipe.def")), "SV_KEY"):
+        what = "one of " + ", ".join("`%s`" % w for w in words.split("|")) if kind == "WORD" else escape(words)
+        out += "| `%s` | %s | %s | %s |\n" % (key, "`%s`" % dflt if dflt else "", what, "yes" if flags_ == "R" else "")
+    return out
+
+
+PAGES = {"docs/recipes.md": recipes_page, "docs/cli.md": cli_page, "docs/samsvar.1": man_page, "docs/ops.md": ops_page, "docs/errors.md": errors_page}
 
 
 def main():

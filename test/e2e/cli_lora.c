@@ -90,8 +90,35 @@ static void test_what_is_no_adapter_is_refused(void **state)
             2, "'gates' names no linear weight");
     refused(CLI_TEXT("train %s/lora.yaml --set model.from=%s/base --set train.lora.rank=0", cli_root, cli_root), 2,
             "train.lora.rank is 0");
+    refused(CLI_TEXT("serve a=%s/base b=%s/base --adapter %s/lora", cli_root, cli_root, cli_root), 2,
+            "--adapter belongs to one base");
     assert_int_equal(cli(CLI_TEXT("train %s/lora.yaml --set model.from=%s/base --dry-run", cli_root, cli_root)), 0);
     assert_true(cli_has(cli_out, "in an adapter"));
+}
+
+/* The recipes that were never run here: their sizes come from config.json alone. */
+static void test_recipes_of_a_larger_model_are_planned(void **state)
+{
+    (void)state;
+    if (cli_missing())
+        skip();
+    static const char config[] = "{\"model_type\":\"qwen3\",\"num_hidden_layers\":28,\"hidden_size\":1024,"
+                                 "\"num_attention_heads\":16,\"num_key_value_heads\":8,\"head_dim\":128,"
+                                 "\"intermediate_size\":3072,\"vocab_size\":151936,\"max_position_embeddings\":40960,"
+                                 "\"rms_norm_eps\":1e-6,\"rope_theta\":1000000,\"tie_word_embeddings\":true}";
+    assert_int_equal(system(CLI_TEXT("mkdir -p %s/qwen", cli_root)), 0);
+    FILE *f = fopen(CLI_TEXT("%s/qwen/config.json", cli_root), "w");
+    fputs(config, f);
+    fclose(f);
+    assert_int_equal(
+        cli(CLI_TEXT("train recipes/qwen3-0.6b-gsm8k-sft.yaml --dry-run --set model.from=%s/qwen", cli_root)), 0);
+    assert_true(cli_has(cli_out, "parameters: 596049920, frozen; 10092544 in an adapter are trained"));
+    assert_int_equal(
+        cli(CLI_TEXT("train recipes/qwen3-0.6b-gsm8k-rl.yaml --dry-run --set model.from=%s/qwen", cli_root)), 0);
+    assert_true(cli_has(cli_out, "KV pages of"));
+    assert_true(cli_has(cli_out, "at most"));
+    assert_int_equal(cli(CLI_TEXT("train recipes/smollm2-add-rl.yaml --dry-run --set model.from=%s/qwen", cli_root)),
+                     0);
 }
 
 int main(void)
@@ -100,6 +127,7 @@ int main(void)
         cmocka_unit_test(test_verbs_take_an_adapter),
         cmocka_unit_test(test_a_merged_adapter_is_a_model_of_its_own),
         cmocka_unit_test(test_what_is_no_adapter_is_refused),
+        cmocka_unit_test(test_recipes_of_a_larger_model_are_planned),
     };
     return cmocka_run_group_tests(tests, set_up, cli_tear_down);
 }

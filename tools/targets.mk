@@ -4,7 +4,7 @@
 help:
 	@echo "make demo      the main job: a real model answers, a small one learns to think, chips agree (4 minutes; DEMO=full: 10)"
 	@echo "make test      all tests; ends with 'N passed, N failed, N skipped'"
-	@echo "make long      failures that need real runs, 10,000 requests among neighbours; 10 minutes and more"
+	@echo "make long      failures that need real runs, 10,000 requests among neighbours, 100 swaps; 10 minutes and more"
 	@echo "make check     layers, laws, formats, clang, sanitizers, fuzzers, aarch64 under qemu"
 	@echo "make quick     unit tests and conformance of the cpu chip, under a minute"
 	@echo "make bench     speed beside the machine's measured peaks"
@@ -25,11 +25,11 @@ demo: deps
 test: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-tests
 # Tests of their own, and those that do more of the same when told to.
-LONG_BIN := $(patsubst %.c,$(B)/%,$(wildcard test/long/*.c)) $(B)/test/e2e/serve_neighbours
+LONG_BIN := $(patsubst %.c,$(B)/%,$(wildcard test/long/*.c)) $(B)/test/e2e/serve_neighbours $(B)/test/e2e/serve_swap
 long: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-long
 run-long: all $(LONG_BIN)
-	@SAMSVAR_NEIGHBOURS=10000 SAMSVAR_BIN=$(B)/samsvar TEST_TIMEOUT=7200 sh tools/run-tests.sh $(B) $(LONG_BIN)
+	@SAMSVAR_NEIGHBOURS=10000 SAMSVAR_SWAPS=100 SAMSVAR_BIN=$(B)/samsvar TEST_TIMEOUT=7200 sh tools/run-tests.sh $(B) $(LONG_BIN)
 quick: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) run-quick
 check: deps-check

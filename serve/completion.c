@@ -411,7 +411,7 @@ void sv_reply_run(sv_serve *s, sv_http_request *r, const sv_speech *how, bool ch
     if (err == SV_OK)
         err = post(p);
     if (err != SV_OK) {
-        sv_reply_error(s, r, err, p->ask.param);
+        sv_reply_error(s, r, sv_served_fail(p->h, err), p->ask.param);
         reply_done(p);
         return;
     }

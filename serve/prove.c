@@ -321,7 +321,7 @@ void sv_api_prove(sv_serve *s, sv_http_request *r)
     if (err == SV_OK)
         err = sv_thread_start("sv-prove", run, p, &p->thread);
     if (err != SV_OK) {
-        sv_reply_error(s, r, err, p->ask.param);
+        sv_reply_error(s, r, sv_served_fail(p->h, err), p->ask.param);
         finish(p);
         return;
     }

@@ -226,7 +226,7 @@ static void tokenize(sv_serve *s, sv_http_request *r)
         json_decref(o);
     }
     if (err != SV_OK) {
-        sv_reply_error(s, r, err, param);
+        sv_reply_error(s, r, sv_served_fail(h, err), param);
     } else {
         json_t *list = json_array();
         for (size_t i = 0; i < ids.n; i++)
@@ -266,7 +266,7 @@ static void detokenize(sv_serve *s, sv_http_request *r)
         json_decref(o);
     }
     if (err != SV_OK) {
-        sv_reply_error(s, r, err, param);
+        sv_reply_error(s, r, sv_served_fail(h, err), param);
     } else {
         sv_bytes text = { 0 };
         sv_tokenizer_decode(h->model->tokenizer, ids.id, ids.n, true, &text);
@@ -291,7 +291,7 @@ static void apply_template(sv_serve *s, sv_http_request *r)
     if (err == SV_OK)
         err = sv_render(h, &ask, &text, &ids, &in_thought);
     if (err != SV_OK)
-        sv_reply_error(s, r, err, ask.param);
+        sv_reply_error(s, r, sv_served_fail(h, err), ask.param);
     else
         sv_reply_json(s, r, 200,
                       json_pack("{s:o, s:I}", "prompt",

@@ -225,6 +225,14 @@ sv_err sv_served_open(const char *id, const char *path, const sv_served_opts *o,
     return SV_OK;
 }
 
+sv_err sv_served_fail(const sv_served *h, sv_err err)
+{
+    char text[512];
+    snprintf(text, sizeof text, "%s", sv_err_text());
+    const char *rest = h && sv_str_starts(sv_str_of(text), h->model->path) ? strstr(text, ": ") : NULL;
+    return rest != NULL ? sv_fail(err, "%s%s", h->id, rest) : err;
+}
+
 /* ---- references, the end ---- */
 
 void sv_served_take(sv_served *h)

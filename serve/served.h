@@ -48,6 +48,9 @@ void sv_served_take(sv_served *h);
 void sv_served_put(sv_served *h);   /* the last one calls h->last */
 void sv_served_close(sv_served *h); /* nobody holds it any more. Waits for its threads */
 
+/* The present failure without the model's place on this machine, which is no client's business. h NULL: as it is. */
+sv_err sv_served_fail(const sv_served *h, sv_err err);
+
 /* NULL: it is still being made; `hashed` will be called. Text of all that an answer's ids depend on beside the request.
  */
 const char *sv_served_fingerprint(const sv_served *h);

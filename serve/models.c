@@ -232,13 +232,17 @@ void sv_models_stop(sv_models *m)
 {
     if (m == NULL)
         return;
-    for (size_t i = 0; i < m->n_slot; i++)
-        sv_served_put(m->slot[i].host);
     pthread_mutex_lock(&m->lock);
     m->stop = true;
     pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->lock);
-    sv_thread_join(m->thread);
+    sv_thread_join(m->thread); /* a load that runs ends first, and what it opened is in its slot */
+    for (size_t i = 0; i < m->n_slot; i++)
+        sv_served_put(m->slot[i].host);
+    for (sv_served *h = m->dead, *next; h != NULL; h = next) {
+        next = h->next;
+        sv_served_close(h);
+    }
     for (size_t i = 0; i < m->n_slot; i++) {
         sv_mem_free(m->slot[i].id);
         sv_mem_free(m->slot[i].path);

@@ -500,15 +500,40 @@ void sv_data_recycle(sv_data *d)
     sv_arena_reset(d->row_arena);
 }
 
+/* A model made for the task, with its tokens; another one is taught by its own chat template, as RL asks it. */
+static bool is_own(const sv_data *d)
+{
+    return d->m->chat_template == NULL || sv_str_is(sv_tokenizer_json(d->m->tokenizer), d->task->tokenizer_json);
+}
+
 /* Message, "<think>", completion, end: what the task's chat template makes of it. */
-static sv_err task_row(sv_data *d, const sv_bytes *message, const sv_bytes *completion, sv_row *out)
+static sv_err own_text(sv_data *d, const sv_bytes *message, const sv_bytes *completion)
 {
     sv_encoder *e = &d->enc;
-    sv_encoder_begin(e);
     SV_TRY(sv_encoder_text(e, (sv_str){ message->p, message->n }, false, false));
     SV_TRY(sv_encoder_text(e, SV_STR("<think>"), true, false));
     SV_TRY(sv_encoder_text(e, (sv_str){ completion->p, completion->n }, true, true));
     sv_encoder_id(e, d->m->config.eos[0], true);
+    return SV_OK;
+}
+
+static sv_err chat_text(sv_data *d, const sv_bytes *message, const sv_bytes *completion)
+{
+    sv_bytes answer = { 0 };
+    sv_bytes_printf(&answer, "<think>%s", completion->p);
+    json_t *line = json_pack("{s:[{s:s, s:s}, {s:s, s:s}]}", "messages", "role", "user", "content", message->p, "role",
+                             "assistant", "content", answer.p);
+    sv_err err = sv_data_chat(&d->enc, line, d->task->name);
+    json_decref(line);
+    sv_bytes_done(&answer);
+    return err;
+}
+
+static sv_err task_row(sv_data *d, const sv_bytes *message, const sv_bytes *completion, sv_row *out)
+{
+    sv_encoder *e = &d->enc;
+    sv_encoder_begin(e);
+    SV_TRY((is_own(d) ? own_text : chat_text)(d, message, completion));
     if (e->ids.n > d->max_tokens)
         return sv_fail(SV_E_ARG, "task %s: a row has %zu tokens; the model takes %u", d->task->name, e->ids.n,
                        d->max_tokens);

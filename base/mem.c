@@ -134,26 +134,12 @@ void sv_mem_large_free(void *p, size_t bytes)
         free(p);
 }
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-
-static void advise(void *p, size_t bytes, int advice)
+void sv_mem_sparse(void *p, size_t bytes)
 {
     const uintptr_t page = 4096;
     uintptr_t begin = ((uintptr_t)p + page - 1) & ~(page - 1), end = ((uintptr_t)p + bytes) & ~(page - 1);
     if (begin < end)
-        madvise((void *)begin, end - begin, advice);
-}
-
-void sv_mem_soon(void *p, size_t bytes)
-{
-    advise(p, bytes, MADV_POPULATE_WRITE);
-}
-
-void sv_mem_sparse(void *p, size_t bytes)
-{
-    advise(p, bytes, MADV_NOHUGEPAGE);
+        madvise((void *)begin, end - begin, MADV_NOHUGEPAGE);
 }
 
 typedef struct chunk {

@@ -23,9 +23,7 @@ void sv_mem_free(void *p);
 sv_err sv_mem_large(size_t bytes, const char *what, void **out);
 void sv_mem_large_free(void *p, size_t bytes);
 
-/* Advice about whole pages inside a block; a system that does not take it works as well. Soon: all of it will be
- * written, so that its pages are made in one go. Sparse: only a part of it may ever be used, so no huge pages. */
-void sv_mem_soon(void *p, size_t bytes);
+/* Advice about the whole pages inside a block: only a part of it may ever be used, so no huge pages. */
 void sv_mem_sparse(void *p, size_t bytes);
 
 /* An arena: many small blocks with one end. */

@@ -132,10 +132,8 @@ sv_err sv_store_put_packed(sv_store *s, sv_kind kind, uint32_t id, const sv_tens
     SV_TRY(sv_tensor_bytes(shape, &source.bytes));
     sv_tensor from = *shape, to = e->t;
     from.at = (sv_span){ &source, 0 };
-    if (d->info.host_memory) {
-        sv_mem_soon((char *)to.at.buf->host + to.at.off, e->bytes);
+    if (d->info.host_memory)
         return pack_on_host(s, &from, &to);
-    }
     void *block;
     SV_TRY(sv_mem_large(e->bytes, "a packed weight", &block));
     sv_buffer target = { block, e->bytes };

@@ -73,6 +73,8 @@ void sv_cpu_pool_drop(sv_cpu_pool *p);
 uint32_t sv_cpu_pool_pinned(const sv_cpu_pool *p);
 /* Runs job on every thread of the pool and returns when all shares are done. */
 void sv_cpu_pool_run(sv_cpu_pool *p, sv_cpu_job job, void *ctx);
+/* Advice: all of these bytes are about to be written, so their pages are made in one go, not one fault each. */
+void sv_cpu_touch(void *p, size_t bytes);
 /* Cores that this process may use. */
 uint32_t sv_cpu_cores(void);
 /* Sets rounding to nearest even and subnormals on in this thread, and returns what stood there. */

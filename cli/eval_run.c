@@ -82,8 +82,12 @@ static void judge(const run *r, const sv_eval_part *p, uint32_t problem, sv_eval
         sv_bytes_done(&text);
     }
     const sv_ids *prompt = &r->prompt[problem];
-    /* tasks mind their end token; a file's verifiers read what a user would see */
-    sv_tokenizer_decode(r->m->tokenizer, w->ids.id, w->ids.n, r->set->task != NULL, &w->text);
+    /* tasks mind their special tokens, but the end is no part of an answer, whatever a model calls it; a file's
+     * verifiers read what a user would see */
+    size_t n = w->ids.n;
+    for (uint32_t i = 0; w->ended && w->ids.n > 0 && i < r->m->config.n_eos; i++)
+        n -= w->ids.id[w->ids.n - 1] == r->m->config.eos[i];
+    sv_tokenizer_decode(r->m->tokenizer, w->ids.id, n, r->set->task != NULL, &w->text);
     w->verdict = sv_eval_set_judge(r->set, problem, (sv_str){ w->text.p ? w->text.p : "", w->text.n }, w->ended,
                                    sv_opens_thought(r->m, prompt->id, (uint32_t)prompt->n), &w->answer);
 }

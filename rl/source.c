@@ -106,13 +106,23 @@ static bool opens_thought(const sv_tokenizer *t, const uint32_t *prompt, uint32_
     return false;
 }
 
+/* The end token is no part of the answer, whatever a model calls it. */
+static bool is_end(const sv_config *c, uint32_t id)
+{
+    for (uint32_t i = 0; i < c->n_eos; i++)
+        if (c->eos[i] == id)
+            return true;
+    return false;
+}
+
 sv_verdict sv_source_judge(const sv_source *s, uint32_t item, const uint32_t *id, uint32_t n_prompt, uint32_t n,
                            bool ended)
 {
     sv_bytes text = { 0 }, problem = { 0 };
     sv_verdict v;
     /* tasks mind their special tokens; a file's verifiers read what a user would see */
-    sv_tokenizer_decode(s->model->tokenizer, id + n_prompt, n, s->task != NULL, &text);
+    uint32_t last = ended && n > 0 && is_end(&s->model->config, id[n_prompt + n - 1]);
+    sv_tokenizer_decode(s->model->tokenizer, id + n_prompt, n - last, s->task != NULL, &text);
     sv_str output = { text.p ? text.p : "", text.n };
     if (s->task != NULL) {
         s->task->problem(s->seed, SV_SPLIT_TRAIN, item, &problem);

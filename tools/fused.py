@@ -15,10 +15,11 @@ import csource
 
 FUSED = re.compile(r"^(?:vf(?:n?m(?:add|sub)|maddsub|msubadd)\w*|f(?:n?m(?:add|sub)|ml[as]\w*)|bf\w*dot|bfml\w+)$")
 ASKS = re.compile(r"fma\w*\s*\(|_fmadd_")
-# where a clause says fma: DOT, its pieces in attention and gains, block products
+# where a clause says fma: DOT, its pieces in attention and gains, block products;
+# merging an adapter (docs/lora.md)
 MAY = {"num/sum.h", "op/op_matmul.c", "op/op_attend.c", "op/op_attend_grad.c", "op/op_rmsnorm_grad.c",
        "chips/cpu/matmul.inc", "chips/cpu/idot.inc", "chips/cpu/kdot.inc", "chips/cpu/norm.inc", "chips/cpu/attend.inc",
-       "chips/cpu/attend_grad.inc"}
+       "chips/cpu/attend_grad.inc", "model/lora_model.c"}
 MAKES = {"chips/cpu/vec.h", "chips/cpu/vec_avx2.h", "chips/cpu/vec_avx512.h", "chips/cpu/vec_neon.h"}  # v_fma itself
 CROSS = os.environ.get("CROSS", "")
 

@@ -92,7 +92,7 @@ asan_law() {
 # Races: the pool and the queue of base/, the cpu chip's threads, the engine's, the server's.
 tsan() {
     have clang-14 || return
-    list=$(bins "$b/tsan" unit/base_thread unit/infer_engine law/train_short e2e/serve_api)
+    list=$(bins "$b/tsan" unit/base_thread unit/infer_engine law/train_short e2e/serve_api e2e/serve_swap e2e/serve_chats)
     build B="$b/tsan" CC=clang-14 OPT=-O1 SAN=thread $list &&
         TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sh tools/run-tests.sh "$b/tsan" $list
 }

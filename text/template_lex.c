@@ -220,14 +220,15 @@ static sv_err number_token(lexer *l)
     }
     if (!is_float && l->s[l->at] == '0' && end < l->n && memchr("xXoObB", l->s[end], 6))
         return fail(l, SV_E_UNSUPPORTED, "numbers other than decimal are not built");
-    char digits[64];
+    char digits[64 + 1];
     size_t n = 0;
     for (size_t i = l->at; i < end; i++) {
-        if (n == sizeof digits)
+        if (n == sizeof digits - 1)
             return fail(l, SV_E_UNSUPPORTED, "a number has more than 64 digits");
         if (l->s[i] != '_')
             digits[n++] = l->s[i];
     }
+    digits[n] = '\0';
     sv_tpl_token *t = push(l, is_float ? SV_TPL_T_FLOAT : SV_TPL_T_INT, l->at, end);
     if (is_float) {
         if (!sv_str_f64((sv_str){ digits, n }, &t->u.f))

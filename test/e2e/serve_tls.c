@@ -8,7 +8,7 @@ static char folder[] = "/tmp/samsvar-tls-XXXXXX", cert[64], key[64], out[1 << 16
 
 static int run(const char *fmt, int port)
 {
-    char line[1024], form[1024];
+    char line[1280], form[1024];
     snprintf(form, sizeof form, fmt, port);
     snprintf(line, sizeof line, "cd %s && { %s; } >out 2>&1", folder, form);
     int rc = system(line);

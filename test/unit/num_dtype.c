@@ -200,7 +200,7 @@ static void test_what_f16_scales_cannot_hold_is_refused(void **state)
     (void)state;
     static const sv_dtype t[] = { SV_DT_Q8_0, SV_DT_Q4_0, SV_DT_Q4_1 };
     static const float bad[] = { NAN, -NAN, INFINITY, -INFINITY, 3e38f, -3e38f };
-    uint8_t b[34];
+    uint8_t b[210]; /* the largest block, so that the compiler sees no type that would not fit */
     for (size_t i = 0; i < 3; i++)
         for (size_t j = 0; j < 6; j++)
             for (int at = 0; at < 32; at += 31) {

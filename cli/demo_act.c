@@ -219,13 +219,15 @@ typedef struct scene {
     sv_bytes said[2][SHOWN];
 } scene;
 
-static sv_err imitate(const sv_args *a, const sv_act *act, sv_arena *arena, const char *dir, scene *s)
+/* Trains by a recipe in text and shows what the model can do then: a line, the control when it is wanted, the answers.
+ */
+static sv_err learn(const sv_args *a, const sv_act *act, const char *recipe, const sets *set, const char *dir,
+                    line *now, line *forced, scene *s, sv_bytes *said)
 {
     sv_recipe *r = NULL;
     sv_train *t = NULL;
     const sv_model *m;
-    sets set = common_sets(a, arena, dir, act->sft_steps);
-    sv_err err = sv_recipe_parse(sv_str_of(act->sft), act->name, set.of, set.n, &r);
+    sv_err err = sv_recipe_parse(sv_str_of(recipe), act->name, set->of, set->n, &r);
     if (err == SV_OK)
         err = sv_train_open(r, &t);
     if (err == SV_OK)
@@ -233,41 +235,33 @@ static sv_err imitate(const sv_args *a, const sv_act *act, sv_arena *arena, cons
     if (err == SV_OK)
         err = sv_train_model(t, &m);
     if (err == SV_OK)
-        err = evaluate(a, act, m, true, &s->before, &s->forced, &s->blind);
+        err = evaluate(a, act, m, forced != &s->none, now, forced, &s->blind);
     if (err == SV_OK)
-        err = answer_all(a, act, m, s->said[0]);
-    s->before.what = "before RL";
+        err = answer_all(a, act, m, said);
     sv_train_close(t);
     sv_recipe_drop(r);
     return err;
 }
 
+static sv_err imitate(const sv_args *a, const sv_act *act, sv_arena *arena, const char *dir, scene *s)
+{
+    sets set = common_sets(a, arena, dir, act->sft_steps);
+    SV_TRY(learn(a, act, act->sft, &set, dir, &s->before, &s->forced, s, s->said[0]));
+    s->before.what = "before RL";
+    return SV_OK;
+}
+
 static sv_err reinforce(const sv_args *a, const sv_act *act, sv_arena *arena, const char *from, const char *dir,
                         scene *s)
 {
-    sv_recipe *r = NULL;
-    sv_train *t = NULL;
-    const sv_model *m;
     sets set = common_sets(a, arena, dir, act->rl_steps);
     add(&set, arena, "model.from", from);
     add(&set, arena, "eval.every", "10");
     add(&set, arena, "eval.problems", "50");
     add(&set, arena, "eval.samples", "8");
-    sv_err err = sv_recipe_parse(sv_str_of(act->rl), act->name, set.of, set.n, &r);
-    if (err == SV_OK)
-        err = sv_train_open(r, &t);
-    if (err == SV_OK)
-        err = train(t, r, dir);
-    if (err == SV_OK)
-        err = sv_train_model(t, &m);
-    if (err == SV_OK)
-        err = evaluate(a, act, m, false, &s->after, &s->none, &s->blind);
-    if (err == SV_OK)
-        err = answer_all(a, act, m, s->said[1]);
+    SV_TRY(learn(a, act, act->rl, &set, dir, &s->after, &s->none, s, s->said[1]));
     s->after.what = "after RL";
-    sv_train_close(t);
-    sv_recipe_drop(r);
-    return err;
+    return SV_OK;
 }
 
 sv_err sv_act_run(const sv_args *a, const sv_act *act, const char *dir, sv_arena *arena, const char **model)

@@ -61,12 +61,12 @@ json_t *sv_model_keep_json(sv_model_own *o, json_t *j)
     return j;
 }
 
-sv_err sv_model_block(sv_model_own *o, uint64_t bytes, const char *what, void **out)
+sv_err sv_model_block(sv_arena *a, uint64_t bytes, const char *what, void **out)
 {
-    block *b = SV_NEW(o->m.arena, block);
+    block *b = SV_NEW(a, block);
     b->bytes = bytes ? bytes : 1;
     SV_TRY(sv_mem_large(b->bytes, what, &b->p));
-    sv_arena_defer(o->m.arena, drop_block, b);
+    sv_arena_defer(a, drop_block, b);
     *out = b->p;
     return SV_OK;
 }
@@ -261,7 +261,7 @@ static sv_err make_weights(sv_model_own *o)
         if (!sv_weight_is_alias(c, id))
             total += (sv_tensor_items(&o->m.shape[id]) * sizeof(float) + 63) / 64 * 64;
     }
-    SV_TRY(sv_model_block(o, total, "weights of a new model", &p));
+    SV_TRY(sv_model_block(o->m.arena, total, "weights of a new model", &p));
     memset(p, 0, total);
     for (uint32_t id = 0; id < n; id++) {
         if (!sv_weight_exists(c, id) || sv_weight_is_alias(c, id))

@@ -37,7 +37,7 @@ static inline const sv_model_own *sv_model_own_of(const sv_model *m)
 /* Hands a JSON value over to the model. NULL is fine. */
 json_t *sv_model_keep_json(sv_model_own *o, json_t *j);
 /* A large block of the model's own. */
-sv_err sv_model_block(sv_model_own *o, uint64_t bytes, const char *what, void **out);
+sv_err sv_model_block(sv_arena *a, uint64_t bytes, const char *what, void **out);
 
 sv_err sv_model_open_folder(sv_model_own *o);
 sv_err sv_model_open_gguf(sv_model_own *o);

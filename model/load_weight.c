@@ -175,7 +175,7 @@ static sv_dtype served_as(const sv_model_own *o, uint32_t flags, sv_dtype stored
 static sv_err copy_block(sv_model_own *o, sv_stored *s)
 {
     void *copy;
-    SV_TRY(sv_model_block(o, s->bytes, "a weight that is not aligned in its file", &copy));
+    SV_TRY(sv_model_block(o->m.arena, s->bytes, "a weight that is not aligned in its file", &copy));
     memcpy(copy, s->data, s->bytes);
     s->data = copy;
     return SV_OK;
@@ -184,7 +184,7 @@ static sv_err copy_block(sv_model_own *o, sv_stored *s)
 static sv_err take_rows_back(sv_model_own *o, const sv_tensor *shape, sv_stored *s)
 {
     void *copy;
-    SV_TRY(sv_model_block(o, s->bytes, "reordered rows of attention weights", &copy));
+    SV_TRY(sv_model_block(o->m.arena, s->bytes, "reordered rows of attention weights", &copy));
     sv_rope_rows(copy, s->data, shape->dim[0], s->bytes / shape->dim[0], o->m.config.d_head, false);
     s->data = copy;
     return SV_OK;
@@ -193,7 +193,7 @@ static sv_err take_rows_back(sv_model_own *o, const sv_tensor *shape, sv_stored 
 static sv_err widen_block(sv_model_own *o, const sv_tensor *shape, const sv_stored *s, const void **out)
 {
     void *wide;
-    SV_TRY(sv_model_block(o, sv_tensor_items(shape) * sizeof(float), "weights widened to F32", &wide));
+    SV_TRY(sv_model_block(o->m.arena, sv_tensor_items(shape) * sizeof(float), "weights widened to F32", &wide));
     sv_widen(s->dtype, s->data, sv_tensor_items(shape) / columns(shape), columns(shape), wide);
     *out = wide;
     return SV_OK;

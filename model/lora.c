@@ -7,21 +7,11 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/load_impl.h"
 #include "model/save_impl.h"
 #include "op/spec.h"
 
 #define PREFIX "base_model.model."
-
-typedef struct block {
-    void *p;
-    size_t bytes;
-} block;
-
-static void drop_block(void *arg)
-{
-    block *b = arg;
-    sv_mem_large_free(b->p, b->bytes);
-}
 
 sv_lora *sv_lora_make(const sv_config *c, const char *path)
 {
@@ -80,12 +70,10 @@ sv_err sv_lora_fill(sv_lora *l, const sv_config *c)
             sv_tensor shape = sv_lora_shape(l, c, id, k);
             n += sv_tensor_items(&shape);
         }
-    block *all = SV_NEW(l->arena, block);
-    all->bytes = n * sizeof(float) + 1;
-    SV_TRY(sv_mem_large(all->bytes, "an adapter", &all->p));
-    sv_arena_defer(l->arena, drop_block, all);
-    memset(all->p, 0, all->bytes);
-    float *at = all->p;
+    void *all;
+    SV_TRY(sv_model_block(l->arena, n * sizeof(float), "an adapter", &all));
+    memset(all, 0, n * sizeof(float));
+    float *at = all;
     for (uint32_t id = 0; id < l->n_id; id++) {
         sv_lora_part *p = &l->part[id];
         if (p->rank == 0)

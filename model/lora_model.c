@@ -66,7 +66,7 @@ static sv_err merge_one(sv_model_own *o, const sv_lora_part *p, uint32_t id)
     uint64_t n = sv_tensor_items(shape);
     sv_dtype own = o->stored[id].dtype;
     void *wide, *narrow;
-    SV_TRY(sv_model_block(o, n * sizeof(float), "a merged weight", &wide));
+    SV_TRY(sv_model_block(o->m.arena, n * sizeof(float), "a merged weight", &wide));
     sv_widen(shape->dtype, o->m.data[id], n_row, n_col, wide);
     float *sum = sv_mem_new((n_col + (size_t)1) * sizeof *sum);
     merge_rows(p, n_row, n_col, sum, wide);
@@ -78,7 +78,7 @@ static sv_err merge_one(sv_model_own *o, const sv_lora_part *p, uint32_t id)
         return SV_OK;
     }
     uint64_t size = sv_dtype_block_bytes(own);
-    SV_TRY(sv_model_block(o, n * size, "a merged weight", &narrow));
+    SV_TRY(sv_model_block(o->m.arena, n * size, "a merged weight", &narrow));
     for (uint64_t i = 0; i < n; i++)
         sv_dtype_quant_block(own, (const float *)wide + i, (uint8_t *)narrow + i * size);
     shape->dtype = own;
